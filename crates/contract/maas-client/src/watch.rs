@@ -1,0 +1,188 @@
+//! What happens and happened to a machine.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Client, Error, Extra, Status, client::Form, tolerant::null_is_default};
+
+/// What a machine waits for, or why it failed: an extension of ours.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Why {
+    /// The machine.
+    pub system_id: String,
+    /// Its state in words.
+    pub status_name: String,
+    /// What is waited for; absent where nothing is under way.
+    pub waiting: Option<Waiting>,
+    /// Why it failed.
+    #[serde(deserialize_with = "null_is_default")]
+    pub error_description: String,
+    /// Its phases, oldest first, at most the last of them open.
+    #[serde(deserialize_with = "null_is_default")]
+    pub timeline: Vec<Phase>,
+    /// The rest.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+impl Why {
+    /// The state by number.
+    pub fn status(&self) -> Status {
+        Status::from_label(&self.status_name).unwrap_or_default()
+    }
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The sentence.
+    pub reason: String,
+    /// From when on.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
+    /// When waiting longer is an error.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+}
+
+/// A phase of a timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Its name.
+    pub phase: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended; absent while it is open.
+    #[serde(default)]
+    pub ended: Option<Timestamp>,
+    /// The latest sentence about it.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub detail: String,
+    /// `running`, `ok` or `failed`.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub outcome: String,
+    /// The rest.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// A page of the event log, newest first.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Events {
+    /// How many are in this page.
+    pub count: u64,
+    /// They.
+    #[serde(deserialize_with = "null_is_default")]
+    pub events: Vec<Event>,
+    /// The rest.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// An entry of the event log.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Event {
+    /// Number, rising.
+    pub id: i64,
+    /// When, in MAAS's own form: `Sun, 22 Nov. 2026 08:28:31`.
+    #[serde(deserialize_with = "null_is_default")]
+    pub created: String,
+    /// `INFO`, `WARNING` and so on.
+    #[serde(deserialize_with = "null_is_default")]
+    pub level: String,
+    /// Kind, such as `Deploying`.
+    #[serde(rename = "type", deserialize_with = "null_is_default")]
+    pub kind: String,
+    /// The sentence.
+    #[serde(deserialize_with = "null_is_default")]
+    pub description: String,
+    /// System id.
+    #[serde(deserialize_with = "null_is_default")]
+    pub node: String,
+    /// Host name.
+    #[serde(deserialize_with = "null_is_default")]
+    pub hostname: String,
+    /// Who caused it.
+    #[serde(deserialize_with = "null_is_default")]
+    pub username: String,
+    /// The rest.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// Scripts that ran together, and what came of them.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScriptSet {
+    /// Number.
+    pub id: i64,
+    /// `Commissioning`, `Testing`, `Installation`.
+    #[serde(deserialize_with = "null_is_default")]
+    pub type_name: String,
+    /// How it stands.
+    #[serde(deserialize_with = "null_is_default")]
+    pub status_name: String,
+    /// When it began.
+    #[serde(deserialize_with = "null_is_default")]
+    pub started: String,
+    /// When it ended.
+    #[serde(deserialize_with = "null_is_default")]
+    pub ended: String,
+    /// How long it took.
+    #[serde(deserialize_with = "null_is_default")]
+    pub runtime: String,
+    /// The scripts.
+    #[serde(deserialize_with = "null_is_default")]
+    pub results: Vec<ScriptResult>,
+    /// The rest.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// What came of a script.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScriptResult {
+    /// Number.
+    pub id: i64,
+    /// Its name.
+    #[serde(deserialize_with = "null_is_default")]
+    pub name: String,
+    /// How it stands.
+    #[serde(deserialize_with = "null_is_default")]
+    pub status_name: String,
+    /// What it ended with.
+    pub exit_status: Option<i64>,
+    /// How long it took.
+    #[serde(deserialize_with = "null_is_default")]
+    pub runtime: String,
+    /// The rest.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+impl Client {
+    /// What a machine waits for. `None` where the region is one that does not tell, such as Canonical's.
+    pub async fn why(&self, system_id: &str) -> Result<Option<Why>, Error> {
+        match self.get(&["machines", system_id], vec![("op", "why".to_owned())]).await {
+            Ok(why) => Ok(Some(why)),
+            Err(Error::Invalid { .. }) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The newest `limit` events of a machine, newest first; at most 1000.
+    pub async fn events(&self, system_id: &str, limit: u16) -> Result<Events, Error> {
+        let query =
+            vec![("op", "query".to_owned()), ("id", system_id.to_owned()), ("limit", limit.to_string())];
+        self.get(&["events"], query).await
+    }
+
+    /// What commissioning, tests and installations of a machine came to.
+    pub async fn results(&self, system_id: &str) -> Result<Vec<ScriptSet>, Error> {
+        self.get(&["nodes", system_id, "results"], Form::new()).await
+    }
+}
