@@ -1,0 +1,253 @@
+//! The one next step of a machine, decided without doing it.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{Flow, Status};
+
+/// How long a machine may take from power-on to its first DHCP request.
+pub const DHCP_LIMIT: SignedDuration = SignedDuration::from_secs(80);
+/// How long it may take from there to its boot configuration.
+pub const CONFIG_LIMIT: SignedDuration = SignedDuration::from_secs(60);
+/// How long from there until the agent says hello (kernel and initrd are fetched in between).
+pub const HELLO_LIMIT: SignedDuration = SignedDuration::from_mins(5);
+/// How long the agent may be silent while it works.
+pub const SILENCE_LIMIT: SignedDuration = SignedDuration::from_mins(5);
+/// How long the installed system may take to fetch its user-data.
+pub const FIRST_BOOT_LIMIT: SignedDuration = SignedDuration::from_mins(15);
+/// How long a BMC may take to confirm that the power is off.
+pub const POWER_OFF_LIMIT: SignedDuration = SignedDuration::from_mins(2);
+/// Power attempts before the state is given up.
+pub const POWER_ATTEMPTS: u32 = 5;
+
+/// Power state of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Power {
+    /// Drawing power.
+    On,
+    /// Confirmed off by the BMC.
+    Off,
+}
+
+/// What is known about a machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Observed<'a> {
+    /// Its state.
+    pub status: Status,
+    /// What has happened since it entered it.
+    pub flow: &'a Flow,
+    /// Power as the BMC last reported it.
+    pub power: Option<Power>,
+    /// Whether a BMC is known that can be told anything.
+    pub bmc: Bmc,
+}
+
+/// What is known about a machine's BMC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bmc {
+    /// It can be told to switch and to answer.
+    Known,
+    /// There is none, or a person does its work (MAAS's `manual`).
+    Manual,
+}
+
+/// The one next step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Restart into a boot over the network; from off, switch on.
+    BootNetwork,
+    /// Switch off.
+    PowerOff,
+    /// Ask the BMC whether the power is off; an error after `until`.
+    ConfirmOff {
+        /// When waiting longer is an error.
+        until: Timestamp,
+    },
+    /// Go on to another state.
+    Move(Status),
+    /// Give up: on to the failed state, for this reason.
+    Fail(String),
+    /// Nothing to do before `until`.
+    Wait {
+        /// What is waited for, for people.
+        reason: String,
+        /// When waiting longer is an error.
+        until: Timestamp,
+    },
+    /// Nothing is under way.
+    Rest,
+}
+
+/// Names the next step of a machine.
+pub fn plan(seen: &Observed<'_>, now: Timestamp) -> Step {
+    if let (Some(why), true) = (&seen.flow.failure, seen.status.failed().is_some()) {
+        return Step::Fail(why.clone());
+    }
+    match seen.status {
+        Status::Commissioning => match seen.flow.done {
+            Some(_) => Step::Move(Status::Ready),
+            None => ephemeral(seen, now, "running the tests"),
+        },
+        Status::Deploying => match (seen.flow.user_data, seen.flow.done) {
+            (Some(_), _) => Step::Move(Status::Deployed),
+            (None, Some(written)) => wait(
+                "the disk is written; waiting for the installed system to fetch its user-data",
+                written.max(seen.flow.last_sign()) + FIRST_BOOT_LIMIT,
+                now,
+                "the installed system has not fetched its user-data: look at its console, cloud-init may not have reached the metadata service",
+            ),
+            (None, None) => ephemeral(seen, now, "writing the image"),
+        },
+        Status::DiskErasing => match seen.flow.done {
+            // The agent switches the machine off when it is done; the BMC confirms.
+            Some(_) => off_then_ready(seen, now),
+            None => ephemeral(seen, now, "erasing the disks"),
+        },
+        Status::Releasing => off_then_ready(seen, now),
+        _ => Step::Rest,
+    }
+}
+
+/// From power-on to the end of what the agent is to do.
+fn ephemeral(seen: &Observed<'_>, now: Timestamp, task: &str) -> Step {
+    let flow = seen.flow;
+    if flow.hello.is_some() {
+        return wait(
+            task,
+            flow.last_sign() + SILENCE_LIMIT,
+            now,
+            &format!("the agent fell silent while {task}: look at the machine's console"),
+        );
+    }
+    let Some(powered) = flow.powered else { return power(seen, now) };
+    match (flow.dhcp, flow.config) {
+        (None, _) => wait(
+            "power is on, waiting for a DHCP request",
+            powered + DHCP_LIMIT,
+            now,
+            "power is on, no DHCP request came: is the NIC first in the boot order, and its cable in this network?",
+        ),
+        (Some(dhcp), None) => wait(
+            "it has an address, waiting for it to fetch its boot configuration",
+            dhcp + CONFIG_LIMIT,
+            now,
+            "it has an address but never fetched its boot configuration: can it reach port 69 and 5248 of the region?",
+        ),
+        (Some(_), Some(config)) => wait(
+            "the ephemeral system is loading",
+            config.max(flow.last_sign()) + HELLO_LIMIT,
+            now,
+            "it fetched its boot configuration, but the agent never said hello: look at the machine's console",
+        ),
+    }
+}
+
+fn power(seen: &Observed<'_>, now: Timestamp) -> Step {
+    match seen.bmc {
+        Bmc::Manual => wait(
+            "no BMC is known: switch the machine on by hand, booting over the network",
+            seen.flow.since + SignedDuration::from_mins(30),
+            now,
+            "no BMC is known and nobody switched the machine on",
+        ),
+        Bmc::Known => try_power(seen, now, Step::BootNetwork),
+    }
+}
+
+fn off_then_ready(seen: &Observed<'_>, now: Timestamp) -> Step {
+    match (seen.bmc, seen.power) {
+        (Bmc::Manual, _) | (_, Some(Power::Off)) => Step::Move(Status::Ready),
+        _ if seen.flow.powered.is_none() || seen.flow.power_failures > 0 => {
+            try_power(seen, now, Step::PowerOff)
+        }
+        _ => match wait(
+            "",
+            seen.flow.last_sign() + POWER_OFF_LIMIT,
+            now,
+            "the BMC has not confirmed that the power is off: check its address and credentials, then release again",
+        ) {
+            Step::Wait { until, .. } => Step::ConfirmOff { until },
+            too_late => too_late,
+        },
+    }
+}
+
+/// A power step, not too often and not for ever.
+fn try_power(seen: &Observed<'_>, now: Timestamp, step: Step) -> Step {
+    let error = seen.flow.power_error.as_deref().unwrap_or("no answer");
+    match (seen.flow.power_failures, seen.flow.power_retry) {
+        (failures, _) if failures >= POWER_ATTEMPTS => {
+            Step::Fail(format!("the BMC failed {failures} times, last with: {error}"))
+        }
+        (_, Some(retry)) if retry > now => {
+            Step::Wait { reason: format!("trying the BMC again, which failed with: {error}"), until: retry }
+        }
+        _ => step,
+    }
+}
+
+fn wait(reason: &str, until: Timestamp, now: Timestamp, too_late: &str) -> Step {
+    if now >= until {
+        Step::Fail(too_late.to_owned())
+    } else {
+        Step::Wait { reason: reason.to_owned(), until }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(secs)
+    }
+
+    fn flows() -> impl Strategy<Value = Flow> {
+        let maybe = || proptest::option::of(0i64..4000);
+        (maybe(), maybe(), maybe(), maybe(), maybe(), maybe(), 0u32..8).prop_map(
+            |(powered, dhcp, config, hello, done, user_data, power_failures)| Flow {
+                powered: powered.map(at),
+                dhcp: dhcp.map(at),
+                config: config.map(at),
+                hello: hello.map(at),
+                done: done.map(at),
+                user_data: user_data.map(at),
+                power_failures,
+                ..Flow::start(at(0))
+            },
+        )
+    }
+
+    proptest! {
+        /// Whatever was seen, a planned move is one that MAAS knows, and every wait is in the future.
+        #[test]
+        fn moves_are_legal_and_waits_end(flow in flows(), status in 0usize..23, on in any::<Option<bool>>(), now in 0i64..5000) {
+            let status = Status::ALL[status];
+            let power = on.map(|on| if on { Power::On } else { Power::Off });
+            match plan(&Observed { status, flow: &flow, power, bmc: Bmc::Known }, at(now)) {
+                Step::Move(to) => prop_assert!(status.may_become(to)),
+                Step::Fail(why) => { prop_assert!(status.failed().is_some()); prop_assert!(!why.is_empty()); }
+                Step::Wait { until, .. } | Step::ConfirmOff { until } => prop_assert!(until > at(now)),
+                _ => {}
+            }
+        }
+
+        /// A machine whose disks were to be erased never becomes Ready before they are.
+        #[test]
+        fn ready_means_erased(flow in flows(), now in 0i64..5000) {
+            let flow = Flow { done: None, ..flow };
+            let step = plan(&Observed { status: Status::DiskErasing, flow: &flow, power: Some(Power::Off), bmc: Bmc::Known }, at(now));
+            prop_assert_ne!(step, Step::Move(Status::Ready));
+        }
+    }
+
+    #[test]
+    fn a_machine_that_never_boots_is_named_within_90_seconds() {
+        let flow = Flow { powered: Some(at(5)), ..Flow::start(at(0)) };
+        let seen =
+            Observed { status: Status::Deploying, flow: &flow, power: Some(Power::On), bmc: Bmc::Known };
+        assert!(matches!(plan(&seen, at(90)), Step::Fail(why) if why.contains("DHCP")));
+    }
+}

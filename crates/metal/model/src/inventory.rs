@@ -1,0 +1,183 @@
+//! From an inventory, as the agent sends it, to the machine's document.
+//!
+//! The shape is that of MAAS's `50-maas-01-commissioning` output (LXD resources). It comes from the network:
+//! anything missing or odd is left at its default, sizes are bounded, nothing fails.
+#![allow(clippy::indexing_slicing, reason = "of a JSON value: what is missing reads as null")]
+
+use serde_json::Value;
+
+use crate::{Disk, Machine, Nic};
+
+/// More NICs or disks than this are ignored.
+const LIMIT: usize = 512;
+
+/// Takes over what an inventory says; NICs and disks keep their numbers and settings by MAC and by name.
+///
+/// `vlan` is the VLAN that the boot interface is on; `number` hands out numbers for new NICs and disks.
+pub fn absorb(
+    machine: &mut Machine,
+    inventory: &Value,
+    boot_mac: &str,
+    vlan: Option<u64>,
+    mut number: impl FnMut() -> u64,
+) {
+    let resources = &inventory["resources"];
+    if let Some(arch) = inventory["environment"]["kernel_architecture"].as_str() {
+        let known = if arch == "aarch64" { "arm64/generic" } else { "amd64/generic" };
+        known.clone_into(&mut machine.architecture);
+    }
+    machine.cpu_count = small(&resources["cpu"]["total"]);
+    machine.cpu_speed = resources["cpu"]["sockets"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|s| small(&s["frequency_turbo"]).max(small(&s["frequency"])))
+        .max()
+        .unwrap_or(0);
+    machine.memory = resources["memory"]["total"].as_u64().unwrap_or(0) / (1 << 20);
+    machine.nics = nics(machine, resources, inventory, boot_mac, vlan, &mut number);
+    machine.disks = disks(machine, resources, &mut number);
+    hardware(machine, resources);
+}
+
+fn nics(
+    machine: &Machine,
+    resources: &Value,
+    inventory: &Value,
+    boot_mac: &str,
+    vlan: Option<u64>,
+    number: &mut impl FnMut() -> u64,
+) -> Vec<Nic> {
+    let cards = resources["network"]["cards"].as_array().into_iter().flatten();
+    let ports =
+        cards.flat_map(|card| card["ports"].as_array().into_iter().flatten().map(move |port| (card, port)));
+    let mut found: Vec<Nic> = Vec::new();
+    for (card, port) in ports.take(LIMIT) {
+        let mac = text(&port["address"]).to_lowercase();
+        if mac.len() != 17 || found.iter().any(|nic| nic.mac == mac) {
+            continue;
+        }
+        let known = machine.nics.iter().find(|nic| nic.mac == mac);
+        let boot = mac == boot_mac;
+        let name = text(&port["id"]);
+        let up = inventory["networks"][&name]["state"] == "up";
+        found.push(Nic {
+            number: known.map_or_else(&mut *number, |nic| nic.number),
+            vlan: known.and_then(|nic| nic.vlan).or(vlan.filter(|_| boot)),
+            boot,
+            link_connected: port["link_detected"].as_bool().unwrap_or(up),
+            link_speed: small(&port["link_speed"]),
+            interface_speed: small(&port["link_speed"]),
+            vendor: text(&card["vendor"]),
+            product: text(&card["product"]),
+            tags: known.map(|nic| nic.tags.clone()).unwrap_or_default(),
+            links: known.map(|nic| nic.links.clone()).unwrap_or_default(),
+            name,
+            mac,
+        });
+    }
+    found
+}
+
+fn disks(machine: &Machine, resources: &Value, number: &mut impl FnMut() -> u64) -> Vec<Disk> {
+    let mut found: Vec<Disk> = Vec::new();
+    for disk in resources["storage"]["disks"].as_array().into_iter().flatten().take(LIMIT) {
+        let name = text(&disk["id"]);
+        if name.is_empty() || disk["removable"] == true || disk["read_only"] == true {
+            continue;
+        }
+        let known = machine.disks.iter().find(|d| d.name == name);
+        let rotary = disk["rotational"] == true || small(&disk["rpm"]) > 0;
+        found.push(Disk {
+            number: known.map_or_else(&mut *number, |d| d.number),
+            model: text(&disk["model"]),
+            serial: text(&disk["serial"]),
+            id_path: match text(&disk["device_path"]) {
+                path if path.is_empty() => format!("/dev/{name}"),
+                path => format!("/dev/disk/by-path/{path}"),
+            },
+            size: disk["size"].as_u64().unwrap_or(0),
+            block_size: disk["block_size"].as_u64().and_then(|b| u32::try_from(b).ok()).unwrap_or(512),
+            tags: vec![if rotary { "rotary" } else { "ssd" }.to_owned()],
+            firmware: text(&disk["firmware_version"]),
+            boot: known.is_some_and(|d| d.boot),
+            name,
+        });
+    }
+    found
+}
+
+fn hardware(machine: &mut Machine, resources: &Value) {
+    let system = &resources["system"];
+    let told = [
+        ("system_vendor", &system["vendor"]),
+        ("system_product", &system["product"]),
+        ("system_family", &system["family"]),
+        ("system_version", &system["version"]),
+        ("system_sku", &system["sku"]),
+        ("system_serial", &system["serial"]),
+        ("cpu_model", &resources["cpu"]["sockets"][0]["name"]),
+        ("mainboard_vendor", &system["motherboard"]["vendor"]),
+        ("mainboard_product", &system["motherboard"]["product"]),
+        ("mainboard_serial", &system["motherboard"]["serial"]),
+        ("mainboard_version", &system["motherboard"]["version"]),
+        ("mainboard_firmware_vendor", &system["firmware"]["vendor"]),
+        ("mainboard_firmware_version", &system["firmware"]["version"]),
+        ("mainboard_firmware_date", &system["firmware"]["date"]),
+        ("chassis_vendor", &system["chassis"]["vendor"]),
+        ("chassis_type", &system["chassis"]["type"]),
+        ("chassis_serial", &system["chassis"]["serial"]),
+        ("chassis_version", &system["chassis"]["version"]),
+    ];
+    for (key, value) in told {
+        let value = text(value);
+        if !value.is_empty() {
+            machine.hardware.0.insert(key.to_owned(), value);
+        }
+    }
+}
+
+fn small(value: &Value) -> u32 {
+    value.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
+}
+
+/// A string of at most 256 characters, without control characters.
+fn text(value: &Value) -> String {
+    value
+        .as_str()
+        .unwrap_or("")
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(256)
+        .collect::<String>()
+        .trim()
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    #[test]
+    fn a_second_inventory_keeps_numbers_and_forgets_what_is_gone() {
+        let mut machine = Machine::new("m".to_owned(), Timestamp::UNIX_EPOCH);
+        let inventory = json!({"resources": {
+            "cpu": {"total": 2}, "memory": {"total": 1_073_741_824u64},
+            "network": {"cards": [{"vendor": "Red Hat", "ports": [{"id": "eth0", "address": "52:54:00:00:00:01"}]}]},
+            "storage": {"disks": [{"id": "vda", "size": 8_000_000}, {"id": "sr0", "removable": true}]}}});
+        let mut n = 0;
+        let mut next = || {
+            n += 1;
+            n
+        };
+        absorb(&mut machine, &inventory, "52:54:00:00:00:01", Some(5001), &mut next);
+        let first = machine.clone();
+        absorb(&mut machine, &inventory, "52:54:00:00:00:01", Some(5001), &mut next);
+        assert_eq!(machine, first);
+        assert_eq!((machine.memory, machine.cpu_count, machine.disks.len()), (1024, 2, 1));
+        absorb(&mut machine, &json!({"resources": 7}), "", None, &mut next);
+        assert!(machine.nics.is_empty() && machine.disks.is_empty());
+    }
+}

@@ -1,0 +1,364 @@
+//! A machine.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use agent_protocol::EraseMode;
+use jiff::Timestamp;
+use lifecycle::{Flow, Signal, Status};
+use reconcile::Timeline;
+use secrets::Secret;
+use serde::{Deserialize, Serialize};
+use store::Document;
+
+/// A physical machine; id: its six-character system id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Name without domain, unique.
+    pub hostname: String,
+    /// For people.
+    pub description: String,
+    /// The domain's number.
+    pub domain: u64,
+    /// The zone's name.
+    pub zone: String,
+    /// The pool's number.
+    pub pool: u64,
+    /// Names of its tags.
+    pub tags: Vec<String>,
+    /// SMBIOS system UUID, lower case.
+    pub hardware_uuid: Option<String>,
+    /// `amd64/generic`.
+    pub architecture: String,
+    /// How firmware boots: `pxe` or `uefi`.
+    pub boot_method: Option<String>,
+
+    /// State.
+    pub status: Status,
+    /// State before rescue mode or testing.
+    pub previous_status: Option<Status>,
+    /// What has happened in this state.
+    pub flow: Flow,
+    /// Phases, for people and benchmarks.
+    pub timeline: Timeline,
+    /// What it waits for now, since the last look of the reconciler.
+    pub waiting: Option<Waiting>,
+    /// Why it failed.
+    pub error_description: String,
+    /// Whether changes are refused.
+    pub locked: bool,
+
+    /// Who has it.
+    pub owner: Option<String>,
+    /// Mark made at allocation; not shown in the machine's JSON (MAAS).
+    pub agent_name: String,
+    /// Free key-value pairs of the owner.
+    pub owner_data: BTreeMap<String, String>,
+    /// Free key-value pairs that workloads set.
+    pub workload_annotations: BTreeMap<String, String>,
+
+    /// Operating system that is or will be on it.
+    pub osystem: String,
+    /// Its series.
+    pub distro_series: String,
+    /// User-data, base64 as sent or raw.
+    pub user_data: Option<Secret>,
+    /// Whether it boots over the network or from its disk.
+    pub netboot: bool,
+    /// How disks are erased at release; absent: not.
+    pub erase: Option<EraseMode>,
+    /// Credentials of the installed system for the metadata service; stable for one deployment.
+    pub credentials: Option<Credentials>,
+    /// Size of a swap file in bytes.
+    pub swap_size: Option<u64>,
+
+    /// How its power is switched.
+    pub power: Power,
+    /// As last heard: on, off, unknown, error.
+    pub power_state: String,
+
+    /// Threads.
+    pub cpu_count: u32,
+    /// MHz.
+    pub cpu_speed: u32,
+    /// MiB.
+    pub memory: u64,
+    /// NICs.
+    pub nics: Vec<Nic>,
+    /// Disks.
+    pub disks: Vec<Disk>,
+    /// Vendor and model.
+    pub hardware: HardwareInfo,
+    /// Results of scripts by kind: commissioning, testing, installation.
+    pub results: Vec<ScriptSet>,
+
+    /// When it was first seen.
+    pub created: Timestamp,
+    /// When the document last changed.
+    pub updated: Timestamp,
+}
+
+impl Document for Machine {
+    const KIND: &'static str = "machine";
+}
+
+/// The little of a machine that lists for people need.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MachineSummary {
+    /// Id.
+    pub system_id: String,
+    /// Name.
+    pub hostname: String,
+    /// State.
+    pub status: Status,
+    /// Power.
+    pub power_state: String,
+}
+
+/// What a machine waits for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The sentence.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// When waiting longer is an error.
+    pub until: Timestamp,
+}
+
+/// What an installed system shows to the metadata service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// OAuth consumer key.
+    pub consumer: String,
+    /// OAuth token.
+    pub token: String,
+    /// OAuth token secret.
+    pub secret: Secret,
+}
+
+/// How a machine's power is switched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Power {
+    /// MAAS's `power_type`, such as `redfish` or `manual`; empty: unknown.
+    pub kind: String,
+    /// MAAS's `power_parameters`.
+    pub parameters: BTreeMap<String, Secret>,
+}
+
+/// A network interface.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Nic {
+    /// Number, unique in the region.
+    pub number: u64,
+    /// Kernel name, such as `eth0`.
+    pub name: String,
+    /// Lower case with colons.
+    pub mac: String,
+    /// The VLAN's number, where known.
+    pub vlan: Option<u64>,
+    /// Whether firmware booted from it.
+    pub boot: bool,
+    /// Whether a cable is in.
+    pub link_connected: bool,
+    /// Mbit/s.
+    pub link_speed: u32,
+    /// Mbit/s.
+    pub interface_speed: u32,
+    /// Vendor.
+    pub vendor: String,
+    /// Product.
+    pub product: String,
+    /// Tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Configured links.
+    pub links: Vec<Link>,
+}
+
+/// A subnet link of an interface.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// Number.
+    pub number: u64,
+    /// `auto`, `dhcp`, `static`, `link_up`.
+    pub mode: String,
+    /// The subnet's number.
+    pub subnet: Option<u64>,
+    /// The address; with `auto` claimed at deployment.
+    pub ip: Option<Ipv4Addr>,
+}
+
+/// A disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Number, unique in the region.
+    pub number: u64,
+    /// Kernel name, such as `vda`.
+    pub name: String,
+    /// Model.
+    pub model: String,
+    /// Serial number.
+    pub serial: String,
+    /// Stable path where there is one.
+    pub id_path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes.
+    pub block_size: u32,
+    /// Such as `ssd`, `rotary`.
+    pub tags: Vec<String>,
+    /// Firmware version.
+    pub firmware: String,
+    /// Whether the system is installed here.
+    pub boot: bool,
+}
+
+/// Vendor and model; `Unknown` where not told. Keys are those of MAAS's `hardware_info`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HardwareInfo(pub BTreeMap<String, String>);
+
+/// Results of one run of scripts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScriptSet {
+    /// Number.
+    pub number: u64,
+    /// MAAS's kind: 0 commissioning, 1 installation, 2 testing.
+    pub kind: u8,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// Results.
+    pub results: Vec<ScriptResult>,
+}
+
+/// Result of one script.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScriptResult {
+    /// Number.
+    pub number: u64,
+    /// Name.
+    pub name: String,
+    /// MAAS's script status: 0 pending, 1 running, 2 passed, 3 failed.
+    pub status: u8,
+    /// Exit status.
+    pub exit_status: Option<i32>,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// Output.
+    pub output: String,
+}
+
+impl Machine {
+    /// A machine as it is when first seen.
+    pub fn new(hostname: String, now: Timestamp) -> Self {
+        Self {
+            hostname,
+            description: String::new(),
+            domain: 0,
+            zone: "default".to_owned(),
+            pool: 0,
+            tags: Vec::new(),
+            hardware_uuid: None,
+            architecture: "amd64/generic".to_owned(),
+            boot_method: Some("pxe".to_owned()),
+            status: Status::New,
+            previous_status: None,
+            flow: Flow::start(now),
+            timeline: Timeline::default(),
+            waiting: None,
+            error_description: String::new(),
+            locked: false,
+            owner: None,
+            agent_name: String::new(),
+            owner_data: BTreeMap::new(),
+            workload_annotations: BTreeMap::new(),
+            osystem: String::new(),
+            distro_series: String::new(),
+            user_data: None,
+            netboot: true,
+            erase: None,
+            credentials: None,
+            swap_size: None,
+            power: Power { kind: String::new(), parameters: BTreeMap::new() },
+            power_state: "unknown".to_owned(),
+            cpu_count: 0,
+            cpu_speed: 0,
+            memory: 0,
+            nics: Vec::new(),
+            disks: Vec::new(),
+            hardware: HardwareInfo::default(),
+            results: Vec::new(),
+            created: now,
+            updated: now,
+        }
+    }
+
+    /// Moves to another state with a new flow; the timeline begins a phase where something is under way.
+    pub fn enter(&mut self, status: Status, now: Timestamp) {
+        self.status = status;
+        self.flow = Flow::start(now);
+        self.waiting = None;
+        match status {
+            Status::Deployed => self.timeline.begin("cloud-init", now),
+            _ if status.failed().is_some() => self.timeline.begin(status.label(), now),
+            _ => self.timeline.finish(now, ""),
+        }
+    }
+
+    /// Gives up what is under way.
+    pub fn fail(&mut self, why: &str, now: Timestamp) {
+        let Some(status) = self.status.failed() else { return };
+        self.timeline.fail(now, why);
+        self.status = status;
+        self.flow = Flow::start(now);
+        self.waiting = None;
+        why.clone_into(&mut self.error_description);
+    }
+
+    /// Notes what the machine was seen doing; the timeline gets a phase where one begins.
+    pub fn note(&mut self, signal: Signal, now: Timestamp) {
+        let first = self.flow.note(signal, now);
+        if !first || self.status.failed().is_none() {
+            return;
+        }
+        let phase = match signal {
+            Signal::Dhcp => "firmware",
+            Signal::Config => "ephemeral system",
+            Signal::Hello => match self.status {
+                Status::Deploying => "image",
+                Status::DiskErasing => "erase",
+                _ => "tests",
+            },
+            Signal::Done if self.status == Status::Deploying => "first boot",
+            _ => return,
+        };
+        self.timeline.begin(phase, now);
+    }
+
+    /// The interface that firmware boots from, or the first.
+    pub fn boot_nic(&self) -> Option<&Nic> {
+        self.nics.iter().find(|nic| nic.boot).or_else(|| self.nics.first())
+    }
+
+    /// The disk that the system is installed on: the marked one, or the first that is large enough.
+    pub fn boot_disk(&self) -> Option<&Disk> {
+        self.disks.iter().find(|disk| disk.boot).or_else(|| self.disks.first())
+    }
+
+    /// The address of the boot interface.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        self.boot_nic()?.links.iter().find_map(|link| link.ip)
+    }
+
+    /// The power state as the planner wants it.
+    pub fn known_power(&self) -> Option<lifecycle::Power> {
+        match self.power_state.as_str() {
+            "on" => Some(lifecycle::Power::On),
+            "off" => Some(lifecycle::Power::Off),
+            _ => None,
+        }
+    }
+}

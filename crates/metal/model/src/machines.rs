@@ -1,0 +1,182 @@
+//! The one way to read and change machines.
+
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
+
+use jiff::Timestamp;
+use lifecycle::Signal;
+use store::{Batch, CommitError, Document, Store, Stored};
+
+use crate::{BootAttempt, Event, Lease, Level, Machine, SCOPE, User};
+
+/// Alphabet of system ids (MAAS).
+const ID_ALPHABET: &str = "346789abcdefghkmnpqrstwxy";
+
+/// A handle on the machines of a region; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Machines {
+    store: Store,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError<E> {
+    /// No machine has this id.
+    #[error("No Machine matches the given query.")]
+    NotFound,
+    /// The change itself was refused.
+    #[error(transparent)]
+    Refused(E),
+    /// The store could not write it.
+    #[error(transparent)]
+    Store(#[from] CommitError),
+}
+
+impl Machines {
+    /// Machines in `store`.
+    pub const fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// The store.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// A machine by system id.
+    pub fn get(&self, system_id: &str) -> Option<Arc<Stored<Machine>>> {
+        self.store.get(SCOPE, system_id)
+    }
+
+    /// Every machine.
+    pub fn all(&self) -> Vec<Arc<Stored<Machine>>> {
+        self.store.list(SCOPE)
+    }
+
+    /// The machine with this MAC address (lower case with colons).
+    pub fn by_mac(&self, mac: &str) -> Option<Arc<Stored<Machine>>> {
+        self.get(&self.store.holder(SCOPE, "mac", mac)?)
+    }
+
+    /// The machine whose installed system has this OAuth token.
+    pub fn by_token(&self, token: &str) -> Option<Arc<Stored<Machine>>> {
+        self.get(&self.store.holder(SCOPE, "machine_token", token)?)
+    }
+
+    /// The boot attempt with this token, if `from` is the address that it was given to.
+    pub fn attempt(&self, token: &str, from: IpAddr) -> Option<Arc<Stored<BootAttempt>>> {
+        let mac = self.store.holder(SCOPE, "boot_token", token)?;
+        self.store
+            .get::<BootAttempt>(SCOPE, &mac)
+            .filter(|attempt| attempt.value.address == from && attempt.value.token == token)
+    }
+
+    /// Address that a MAC address has on the network now: its link's, or its lease's.
+    pub fn address_of(&self, mac: &str) -> Option<std::net::Ipv4Addr> {
+        self.by_mac(mac)
+            .and_then(|machine| {
+                machine.value.nics.iter().find(|n| n.mac == mac)?.links.iter().find_map(|l| l.ip)
+            })
+            .or_else(|| {
+                let leases = self.store.list::<Lease>(SCOPE);
+                let own =
+                    leases.iter().filter(|lease| lease.value.mac == mac && lease.value.state == "bound");
+                own.max_by_key(|lease| lease.value.expires).map(|lease| lease.value.ip)
+            })
+    }
+
+    /// Changes a machine: reads, applies `change`, writes if nobody wrote meanwhile, else again.
+    ///
+    /// `change` may run several times. What it adds to the batch is written with the machine or not at all.
+    pub async fn change<E>(
+        &self,
+        principal: &str,
+        action: &str,
+        system_id: &str,
+        mut change: impl FnMut(&mut Machine, Batch) -> Result<Batch, E>,
+    ) -> Result<Arc<Stored<Machine>>, ChangeError<E>> {
+        loop {
+            let seen = self.get(system_id).ok_or(ChangeError::NotFound)?;
+            let mut machine = seen.value.clone();
+            let batch = change(&mut machine, Batch::new(principal, action)).map_err(ChangeError::Refused)?;
+            if machine == seen.value {
+                return Ok(seen);
+            }
+            machine.updated = Timestamp::now();
+            match self.store.commit(batch.update(SCOPE, system_id, seen.version, &machine)).await {
+                Ok(_) => return self.get(system_id).ok_or(ChangeError::NotFound),
+                Err(CommitError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Notes that a machine was seen doing something; unknown machines are ignored.
+    pub async fn signal(&self, system_id: &str, signal: Signal, now: Timestamp) -> Result<(), CommitError> {
+        let done = self
+            .change("machine", "machine.signal", system_id, |machine, batch| {
+                machine.note(signal, now);
+                Ok::<_, std::convert::Infallible>(batch)
+            })
+            .await;
+        match done {
+            Err(ChangeError::Store(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes an entry of the event log.
+    pub async fn event(&self, level: Level, system_id: &str, kind: &str, text: &str, user: Option<&str>) {
+        loop {
+            let number = next_id::<Event>(&self.store, |event| event.number).max(1);
+            let event = Event {
+                number,
+                system_id: system_id.to_owned(),
+                created: Timestamp::now(),
+                level,
+                kind: kind.to_owned(),
+                description: text.to_owned(),
+                user: user.map(str::to_owned),
+            };
+            let batch = Batch::new("region", "event").create(SCOPE, &format!("{number:012}"), &event);
+            match self.store.commit(batch).await {
+                Err(CommitError::Conflict { .. }) => {}
+                Err(error) => {
+                    tracing::warn!(%error, system_id, "event not written");
+                    return;
+                }
+                Ok(_) => return,
+            }
+        }
+    }
+
+    /// Public SSH keys of a machine's owner.
+    pub fn keys_of(&self, machine: &Machine) -> Vec<String> {
+        self.store
+            .list::<crate::SshKey>(SCOPE)
+            .iter()
+            .filter(|key| machine.owner.as_deref() == Some(&key.value.user))
+            .map(|key| key.value.key.clone())
+            .collect()
+    }
+
+    /// A user by name.
+    pub fn user(&self, name: &str) -> Option<Arc<Stored<User>>> {
+        self.store.get(SCOPE, name)
+    }
+}
+
+/// The next free number of a kind of documents; creating it may still conflict: then ask again.
+pub fn next_id<T: Document>(store: &Store, number: impl Fn(&T) -> u64) -> u64 {
+    store.list::<T>(SCOPE).iter().map(|stored| number(&stored.value) + 1).max().unwrap_or(0)
+}
+
+/// A free system id.
+pub fn pick_id(store: &Store) -> String {
+    let taken: HashSet<String> = store.list::<Machine>(SCOPE).iter().map(|m| m.id.clone()).collect();
+    loop {
+        let id = secrets::random_id(ID_ALPHABET, 6);
+        if !taken.contains(&id) {
+            return id;
+        }
+    }
+}
