@@ -1,0 +1,331 @@
+//! The agent's side of the region: hello, task, report.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use agent_protocol::{Assignment, Hello, Progress, Report, Task};
+use axum::{
+    Json, Router,
+    extract::{ConnectInfo, DefaultBodyLimit, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use ipnet::Ipv4Net;
+use jiff::Timestamp;
+use lifecycle::{Signal, Status};
+use model::{
+    BootAttempt, BootResource, ChangeError, Level, Machine, Machines, SCOPE, ScriptResult, ScriptSet, Subnet,
+};
+use store::{Batch, CommitError, Stored};
+
+use crate::task;
+
+/// How long a question for a task is held open.
+const HOLD: Duration = Duration::from_secs(20);
+/// Largest inventory.
+const BODY_LIMIT: usize = 4 << 20;
+
+/// The agent's service.
+#[derive(Debug, Clone)]
+pub struct Agents {
+    /// The machines.
+    pub machines: Machines,
+    /// The boot service's URL, where a request does not tell.
+    pub base: String,
+}
+
+/// Why an agent is refused.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("not a current boot attempt of this machine; restart it")]
+    Foreign,
+    #[error("say hello first")]
+    Unknown,
+    #[error("the task is no longer current; ask for it again")]
+    Stale,
+    #[error("this machine's UUID and MAC addresses belong to two machines: {0} and {1}")]
+    Ambiguous(String, String),
+    #[error(transparent)]
+    Store(#[from] CommitError),
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Self::Foreign => StatusCode::UNAUTHORIZED,
+            Self::Unknown | Self::Stale | Self::Ambiguous(..) => StatusCode::CONFLICT,
+            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        (status, format!("{self}\n")).into_response()
+    }
+}
+
+impl From<ChangeError<Self>> for Refusal {
+    fn from(error: ChangeError<Self>) -> Self {
+        match error {
+            ChangeError::NotFound => Self::Unknown,
+            ChangeError::Refused(refusal) => refusal,
+            ChangeError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl Agents {
+    /// The routes.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/agent/v1/hello", post(hello))
+            .route("/agent/v1/task", get(next_task))
+            .route("/agent/v1/report", post(report))
+            .layer(DefaultBodyLimit::max(BODY_LIMIT))
+            .with_state(Arc::new(self))
+    }
+
+    fn attempt(&self, headers: &HeaderMap, from: IpAddr) -> Result<Arc<Stored<BootAttempt>>, Refusal> {
+        headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
+            .and_then(|token| self.machines.attempt(token, from))
+            .ok_or(Refusal::Foreign)
+    }
+
+    /// The machine that says hello: known by its MAC address or UUID, or made.
+    async fn greet(&self, mac: &str, hello: &Hello, from: IpAddr) -> Result<Arc<Stored<Machine>>, Refusal> {
+        let now = Timestamp::now();
+        let vlan = self.vlan_of(from);
+        loop {
+            let id = match self.known(mac, hello)? {
+                Some(id) => id,
+                None => match self.enlist(mac, now).await {
+                    Ok(id) => id,
+                    Err(CommitError::Taken { .. } | CommitError::Conflict { .. }) => continue,
+                    Err(error) => return Err(error.into()),
+                },
+            };
+            let store = self.machines.store().clone();
+            let next =
+                store.list::<Machine>(SCOPE).iter().map(|m| highest_number(&m.value)).max().unwrap_or(0) + 1;
+            return Ok(self
+                .machines
+                .change::<Refusal>("agent", "machine.hello", &id, |machine, mut batch| {
+                    let mut number = next..;
+                    machine.hardware_uuid = hello.uuid.as_ref().map(|u| u.to_lowercase());
+                    model::absorb(machine, &hello.inventory, mac, vlan, || number.next().unwrap_or(u64::MAX));
+                    for nic in &machine.nics {
+                        batch = batch.claim(SCOPE, "mac", &nic.mac, &id);
+                    }
+                    if machine.status == Status::New {
+                        machine.enter(Status::Commissioning, now);
+                    }
+                    "on".clone_into(&mut machine.power_state);
+                    machine.note(Signal::Hello, now);
+                    machine.note(Signal::Progress, now);
+                    Ok(batch)
+                })
+                .await?);
+        }
+    }
+
+    fn known(&self, mac: &str, hello: &Hello) -> Result<Option<String>, Refusal> {
+        let by_mac = self.machines.by_mac(mac).map(|m| m.id.clone());
+        let by_uuid = hello.uuid.as_ref().and_then(|uuid| {
+            let uuid = uuid.to_lowercase();
+            let all = self.machines.all();
+            all.iter().find(|m| m.value.hardware_uuid.as_ref() == Some(&uuid)).map(|m| m.id.clone())
+        });
+        match (by_mac, by_uuid) {
+            (Some(a), Some(b)) if a != b => Err(Refusal::Ambiguous(a, b)),
+            (a, b) => Ok(a.or(b)),
+        }
+    }
+
+    async fn enlist(&self, mac: &str, now: Timestamp) -> Result<String, CommitError> {
+        let store = self.machines.store();
+        let id = model::pick_id(store);
+        let hostname = format!("node-{id}");
+        let mut machine = Machine::new(hostname.clone(), now);
+        machine.enter(Status::New, now);
+        let batch = Batch::new("agent", "machine.enlist")
+            .claim(SCOPE, "mac", mac, &id)
+            .claim(SCOPE, "hostname", &hostname, &id)
+            .create(SCOPE, &id, &machine);
+        store.commit(batch).await?;
+        self.machines.event(Level::Info, &id, "New", &format!("enlisted by {mac}"), None).await;
+        Ok(id)
+    }
+
+    fn vlan_of(&self, from: IpAddr) -> Option<u64> {
+        let IpAddr::V4(from) = from else { return None };
+        let subnets = self.machines.store().list::<Subnet>(SCOPE);
+        subnets.iter().find(|s| contains(s.value.cidr, from)).map(|s| s.value.vlan)
+    }
+
+    fn assignment(&self, id: &str, machine: &Machine, base: &str, token: &str) -> Result<Assignment, String> {
+        let images: Vec<BootResource> =
+            self.machines.store().list::<BootResource>(SCOPE).iter().map(|r| r.value.clone()).collect();
+        task::of(id, machine, &images, base, token)
+    }
+
+    /// The task of a machine; where it can't be given, the machine fails and is switched off.
+    async fn assign(&self, id: &str, base: &str, token: &str) -> Result<Assignment, Refusal> {
+        let machine = self.machines.get(id).ok_or(Refusal::Unknown)?;
+        match self.assignment(id, &machine.value, base, token) {
+            Ok(assignment) => Ok(assignment),
+            Err(why) => {
+                self.machines
+                    .change::<Refusal>("region", "machine.fail", id, |machine, batch| {
+                        machine.flow.failure.get_or_insert_with(|| why.clone());
+                        Ok(batch)
+                    })
+                    .await?;
+                Ok(Assignment { id: "failed".to_owned(), task: Task::Wait { retry_ms: 1000 } })
+            }
+        }
+    }
+
+    async fn take(&self, id: &str, report: Report) -> Result<(), Refusal> {
+        let now = Timestamp::now();
+        let machine = self.machines.get(id).ok_or(Refusal::Unknown)?;
+        let current = |machine: &Machine| {
+            report.task == format!("{}-{}", machine.status.word(), machine.flow.since.as_millisecond())
+        };
+        if !current(&machine.value) {
+            // What a task ends with (power off, restart) may be reported when its state has already gone.
+            return if matches!(report.progress, Progress::Working { .. }) {
+                Err(Refusal::Stale)
+            } else {
+                Ok(())
+            };
+        }
+        if let Progress::Failed { error } = &report.progress {
+            self.machines.event(Level::Error, id, "Agent failed", error, None).await;
+        }
+        self.machines
+            .change("agent", "machine.report", id, |machine, batch| {
+                if !current(machine) {
+                    return Err(Refusal::Stale);
+                }
+                match &report.progress {
+                    Progress::Working { step, done, total } => {
+                        machine.note(Signal::Progress, now);
+                        machine.timeline.note(match total {
+                            0 => step.clone(),
+                            total => format!("{step}: {} %", done.saturating_mul(100) / total),
+                        });
+                    }
+                    Progress::Done { detail, results } => {
+                        keep_results(machine, results, now);
+                        machine.timeline.note(detail.clone());
+                        if let Some(bad) = results.iter().find(|r| !r.passed) {
+                            machine.flow.failure = Some(format!("{} failed: {}", bad.name, bad.output));
+                        } else {
+                            machine.netboot = machine.netboot && machine.status != Status::Deploying;
+                            machine.note(Signal::Done, now);
+                        }
+                    }
+                    Progress::Failed { error } => machine.flow.failure = Some(error.clone()),
+                }
+                Ok(batch)
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+fn keep_results(machine: &mut Machine, results: &[agent_protocol::TaskResult], now: Timestamp) {
+    if results.is_empty() {
+        return;
+    }
+    let first = machine.results.iter().map(|set| set.number).max().unwrap_or(0) + 1;
+    let started = machine.flow.since;
+    machine.results.push(ScriptSet {
+        number: first,
+        kind: if machine.status == Status::Commissioning { 2 } else { 1 },
+        started,
+        ended: Some(now),
+        results: results
+            .iter()
+            .zip(first..)
+            .map(|(result, number)| ScriptResult {
+                number,
+                name: result.name.clone(),
+                status: if result.passed { 2 } else { 3 },
+                exit_status: Some(i32::from(!result.passed)),
+                started,
+                ended: Some(now),
+                output: result.output.chars().take(64 << 10).collect(),
+            })
+            .collect(),
+    });
+    let surplus = machine.results.len().saturating_sub(10);
+    machine.results.drain(..surplus);
+}
+
+fn contains(net: Ipv4Net, ip: Ipv4Addr) -> bool {
+    net.contains(&ip)
+}
+
+fn highest_number(machine: &Machine) -> u64 {
+    machine.nics.iter().map(|n| n.number).chain(machine.disks.iter().map(|d| d.number)).max().unwrap_or(0)
+}
+
+fn base_for(agents: &Agents, headers: &HeaderMap) -> String {
+    headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok()?.parse::<SocketAddr>().ok())
+        .map_or_else(|| agents.base.clone(), |host| format!("http://{host}"))
+}
+
+async fn hello(
+    State(agents): State<Arc<Agents>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Json(hello): Json<Hello>,
+) -> Result<Json<Assignment>, Refusal> {
+    let attempt = agents.attempt(&headers, from.ip())?;
+    let machine = agents.greet(&attempt.id, &hello, from.ip()).await?;
+    tracing::info!(system_id = machine.id, mac = attempt.id, "hello");
+    let base = base_for(&agents, &headers);
+    Ok(Json(agents.assign(&machine.id, &base, &attempt.value.token).await?))
+}
+
+async fn next_task(
+    State(agents): State<Arc<Agents>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Result<Json<Assignment>, Refusal> {
+    let deadline = tokio::time::Instant::now() + HOLD;
+    let base = base_for(&agents, &headers);
+    let mut changes = agents.machines.store().watch(0);
+    loop {
+        let attempt = agents.attempt(&headers, from.ip())?;
+        let id = agents.machines.by_mac(&attempt.id).ok_or(Refusal::Unknown)?.id.clone();
+        let assignment = agents.assign(&id, &base, &attempt.value.token).await?;
+        if !matches!(assignment.task, Task::Wait { .. }) {
+            return Ok(Json(assignment));
+        }
+        loop {
+            match tokio::time::timeout_at(deadline, changes.next()).await {
+                Ok(Some(change)) if *change.id == *id => break,
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return Ok(Json(assignment)),
+            }
+        }
+    }
+}
+
+async fn report(
+    State(agents): State<Arc<Agents>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Json(report): Json<Report>,
+) -> Result<StatusCode, Refusal> {
+    let attempt = agents.attempt(&headers, from.ip())?;
+    let id = agents.machines.by_mac(&attempt.id).ok_or(Refusal::Unknown)?.id.clone();
+    agents.take(&id, report).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

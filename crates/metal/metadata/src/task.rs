@@ -1,0 +1,95 @@
+//! What the agent of a machine is to do now; pure.
+
+use agent_protocol::{AfterInstall, Assignment, FileToWrite, ImageFormat, Install, Task};
+use lifecycle::Status;
+use model::{BootResource, Credentials, Machine};
+
+/// Pause between two questions of an agent that has nothing to do.
+const RETRY_MS: u64 = 500;
+
+/// The task of a machine by its state. `base` is the boot service's URL and `token` that of the boot attempt.
+///
+/// # Errors
+/// A sentence, where the state asks for something that cannot be given: the machine fails with it.
+pub fn of(
+    system_id: &str,
+    machine: &Machine,
+    images: &[BootResource],
+    base: &str,
+    token: &str,
+) -> Result<Assignment, String> {
+    let task = match (machine.status, machine.flow.done) {
+        (Status::Commissioning, None) => Task::Test,
+        (Status::DiskErasing, None) => {
+            Task::Erase { mode: machine.erase.unwrap_or(agent_protocol::EraseMode::Quick), disks: Vec::new() }
+        }
+        (Status::Deploying, None) => {
+            Task::Install(Box::new(install(system_id, machine, images, base, token)?))
+        }
+        (Status::Deploying, Some(_)) => Task::Restart,
+        (Status::New | Status::Testing, _) => Task::Wait { retry_ms: RETRY_MS },
+        _ => Task::PowerOff,
+    };
+    // The id names the state's entry: a report of an earlier round is told apart.
+    Ok(Assignment { id: format!("{}-{}", machine.status.word(), machine.flow.since.as_millisecond()), task })
+}
+
+fn install(
+    system_id: &str,
+    machine: &Machine,
+    images: &[BootResource],
+    base: &str,
+    token: &str,
+) -> Result<Install, String> {
+    let wanted = format!("{}/{}", machine.osystem, machine.distro_series);
+    let file = images
+        .iter()
+        .filter(|image| image.name == wanted && image.architecture == machine.architecture)
+        .find_map(|image| image.newest_complete()?.1.files.values().next())
+        .ok_or_else(|| format!("no complete image {wanted} for {}: upload it again", machine.architecture))?;
+    let format = match file.filetype.as_str() {
+        "ddraw" => ImageFormat::Raw,
+        "ddgz" => ImageFormat::RawGz,
+        "ddzst" => ImageFormat::RawZst,
+        other => return Err(format!("image {wanted} has file type {other}, which cannot be installed yet")),
+    };
+    let disk = machine.boot_disk().ok_or("the machine has no disk to install on")?;
+    if let Some(raw) = file.raw_size.filter(|raw| *raw > disk.size) {
+        return Err(format!(
+            "image {wanted} needs {raw} bytes, disk {} has {}: choose a smaller image or another disk",
+            disk.name, disk.size
+        ));
+    }
+    let credentials = machine.credentials.as_ref().ok_or("the deployment has no credentials: release it")?;
+    Ok(Install {
+        url: format!("{base}/images/{token}/{}", file.sha256),
+        sha256: file.sha256.clone(),
+        size: file.size,
+        raw_size: file.raw_size.unwrap_or(0),
+        format,
+        disk: disk.name.clone(),
+        files: vec![FileToWrite {
+            path: "/etc/cloud/cloud.cfg.d/90_dpkg_maas.cfg".to_owned(),
+            content: data_source(system_id, credentials, base),
+            mode: 0o600,
+        }],
+        then: AfterInstall::Kexec,
+    })
+}
+
+/// cloud-init's configuration for the MAAS data source and for reporting.
+fn data_source(system_id: &str, credentials: &Credentials, base: &str) -> String {
+    let (consumer, token, secret) = (&credentials.consumer, &credentials.token, credentials.secret.expose());
+    let keys = |indent: &str| {
+        format!(
+            "{indent}consumer_key: {consumer}\n{indent}token_key: {token}\n{indent}token_secret: {secret}\n"
+        )
+    };
+    format!(
+        "datasource_list: [MAAS]\n\
+         datasource:\n  MAAS:\n    metadata_url: {base}/MAAS/metadata/\n{}\
+         reporting:\n  maas:\n    type: webhook\n    endpoint: {base}/MAAS/metadata/status/{system_id}\n{}",
+        keys("    "),
+        keys("    "),
+    )
+}
