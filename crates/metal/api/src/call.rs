@@ -1,0 +1,162 @@
+//! What a handler gets: the region's state, who calls, and what was sent.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::{Machines, ops::Actor};
+
+use crate::{oauth::Nonces, params::Params, render::cache::MachineCache};
+
+/// What every call may use.
+pub struct State {
+    /// Machines, and through them the store.
+    pub machines: Machines,
+    /// Images.
+    pub images: images::Images,
+    /// Power of machines.
+    pub power: Arc<dyn PowerControl>,
+    /// What the region says of itself.
+    pub settings: Settings,
+    /// OAuth nonces seen lately.
+    pub(crate) nonces: Nonces,
+    /// Rendered machines.
+    pub(crate) rendered: MachineCache,
+}
+
+impl State {
+    /// State over these parts, with empty caches.
+    pub fn new(
+        machines: Machines,
+        images: images::Images,
+        power: Arc<dyn PowerControl>,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            machines,
+            images,
+            power,
+            settings,
+            nonces: Nonces::default(),
+            rendered: MachineCache::default(),
+        }
+    }
+
+    /// The store.
+    pub const fn store(&self) -> &store::Store {
+        self.machines.store()
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// What the region says of itself.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// MAAS's `maas_name`.
+    pub maas_name: String,
+    /// The MAAS version whose API this is.
+    pub version: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { maas_name: "bessemer".to_owned(), version: "3.7.3".to_owned() }
+    }
+}
+
+/// Asks and switches the power of machines; the region implements it over BMCs.
+#[async_trait::async_trait]
+pub trait PowerControl: Send + Sync {
+    /// `on`, `off` or `unknown`.
+    ///
+    /// # Errors
+    /// A sentence, where the BMC cannot be asked.
+    async fn query(&self, system_id: &str) -> Result<String, String>;
+    /// Switches.
+    ///
+    /// # Errors
+    /// A sentence, where the BMC did not do it.
+    async fn switch(&self, system_id: &str, to: lifecycle::Power) -> Result<(), String>;
+}
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Name of the user.
+    pub user: String,
+    /// May change what belongs to others.
+    pub admin: bool,
+}
+
+/// One call of the API.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The region's state.
+    pub state: Arc<State>,
+    /// Who calls; absent: anonymous.
+    pub caller: Option<Caller>,
+    /// The path's `{captures}` in order, percent-decoded.
+    pub path: Vec<String>,
+    /// Parameters of the query.
+    pub query: Params,
+    /// Parameters of the body: form, multipart or JSON.
+    pub form: Params,
+    /// The body as it came where it is not parameters; else empty.
+    pub body: Bytes,
+    /// `scheme://host` of the request.
+    pub base: String,
+    /// Name of the operation, as in `describe/`.
+    pub op: &'static str,
+}
+
+impl Call {
+    /// The `n`th capture of the path; empty if there is none.
+    pub fn arg(&self, n: usize) -> &str {
+        self.path.get(n).map_or("", String::as_str)
+    }
+
+    /// A parameter of the body, or else of the query.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.form.get(name).or_else(|| self.query.get(name))
+    }
+
+    /// Every value of a parameter: the body's, or else the query's.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        let sent = self.form.all(name);
+        if sent.is_empty() { self.query.all(name) } else { sent }
+    }
+
+    /// A yes-or-no parameter in any of MAAS's spellings; `false` if absent or something else.
+    pub fn flag(&self, name: &str) -> bool {
+        self.param(name).is_some_and(is_true)
+    }
+
+    /// Whether the caller is an administrator.
+    pub fn admin(&self) -> bool {
+        self.caller.as_ref().is_some_and(|caller| caller.admin)
+    }
+
+    /// Name of the calling user; empty if anonymous.
+    pub fn user(&self) -> &str {
+        self.caller.as_ref().map_or("", |caller| &caller.user)
+    }
+
+    /// The caller as the model's operations want it.
+    pub fn actor(&self) -> Actor {
+        Actor { user: self.user().to_owned(), admin: self.admin() }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &store::Store {
+        self.state.store()
+    }
+}
+
+/// Whether a text means yes, as MAAS reads it.
+pub fn is_true(text: &str) -> bool {
+    ["1", "true", "on", "yes", "y", "t"].iter().any(|yes| text.trim().eq_ignore_ascii_case(yes))
+}

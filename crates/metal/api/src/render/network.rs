@@ -1,0 +1,227 @@
+//! Networks and groups as clients see them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use model::{DnsResource, Domain, Fabric, IpRange, Pool, SCOPE, Space, Subnet, User, Vlan, Zone};
+use serde_json::{Value, json};
+use store::{Store, Stored};
+
+/// System id under which the region shows itself as rack and region controller.
+pub const CONTROLLER: &str = "bessem";
+
+/// Name of the space of what is in none.
+pub const UNDEFINED: &str = "undefined";
+
+/// Every network document, read once for many objects.
+#[derive(Debug)]
+pub struct Networks {
+    /// Names by number.
+    fabrics: HashMap<u64, String>,
+    /// Names by number.
+    spaces: HashMap<u64, String>,
+    vlans: Vec<Arc<Stored<Vlan>>>,
+    subnets: Vec<Arc<Stored<Subnet>>>,
+}
+
+impl Networks {
+    /// As they are now.
+    pub fn of(store: &Store) -> Self {
+        let (mut vlans, mut subnets) = (store.list::<Vlan>(SCOPE), store.list::<Subnet>(SCOPE));
+        vlans.sort_by_key(|vlan| vlan.value.number);
+        subnets.sort_by_key(|subnet| subnet.value.number);
+        let fabrics = store.list::<Fabric>(SCOPE);
+        let spaces = store.list::<Space>(SCOPE);
+        Self {
+            fabrics: fabrics.iter().map(|fabric| (fabric.value.number, fabric.value.name.clone())).collect(),
+            spaces: spaces.iter().map(|space| (space.value.number, space.value.name.clone())).collect(),
+            vlans,
+            subnets,
+        }
+    }
+
+    /// A VLAN; `null` if there is none of this number.
+    pub fn vlan(&self, number: u64) -> Value {
+        self.find(number).map_or(Value::Null, |vlan| self.show_vlan(vlan))
+    }
+
+    /// A subnet; `null` if there is none of this number.
+    pub fn subnet(&self, number: u64) -> Value {
+        let at = self.subnets.binary_search_by_key(&number, |subnet| subnet.value.number);
+        at.ok()
+            .and_then(|at| self.subnets.get(at))
+            .map_or(Value::Null, |subnet| self.show_subnet(&subnet.value))
+    }
+
+    fn find(&self, number: u64) -> Option<&Vlan> {
+        let at = self.vlans.binary_search_by_key(&number, |vlan| vlan.value.number).ok()?;
+        self.vlans.get(at).map(|vlan| &vlan.value)
+    }
+
+    fn show_vlan(&self, vlan: &Vlan) -> Value {
+        json!({
+            "dhcp_on": vlan.dhcp_on,
+            "external_dhcp": null,
+            "fabric": self.fabrics.get(&vlan.fabric),
+            "fabric_id": vlan.fabric,
+            "id": vlan.number,
+            "mtu": vlan.mtu,
+            "name": vlan.name,
+            "primary_rack": vlan.dhcp_on.then_some(CONTROLLER),
+            "relay_vlan": null,
+            "resource_uri": format!("/MAAS/api/2.0/vlans/{}/", vlan.number),
+            "secondary_rack": null,
+            "space": self.space_of(Some(vlan)),
+            "vid": vlan.vid,
+        })
+    }
+
+    fn show_subnet(&self, subnet: &Subnet) -> Value {
+        let vlan = self.find(subnet.vlan);
+        json!({
+            "active_discovery": false,
+            "allow_dns": subnet.allow_dns,
+            "allow_proxy": true,
+            "cidr": subnet.cidr,
+            "description": subnet.description,
+            "disabled_boot_architectures": [],
+            "dns_servers": subnet.dns_servers,
+            "gateway_ip": subnet.gateway,
+            "id": subnet.number,
+            "managed": subnet.managed,
+            "name": subnet.name,
+            "rdns_mode": 2,
+            "resource_uri": format!("/MAAS/api/2.0/subnets/{}/", subnet.number),
+            "space": self.space_of(vlan),
+            "vlan": vlan.map(|vlan| self.show_vlan(vlan)),
+        })
+    }
+
+    fn space_of(&self, vlan: Option<&Vlan>) -> &str {
+        let number = vlan.and_then(|vlan| vlan.space);
+        number.and_then(|number| self.spaces.get(&number)).map_or(UNDEFINED, String::as_str)
+    }
+
+    /// VLANs that `wanted` says, by number.
+    pub fn vlans_where(&self, wanted: impl Fn(&Vlan) -> bool) -> Vec<Value> {
+        let chosen = self.vlans.iter().filter(|vlan| wanted(&vlan.value));
+        chosen.map(|vlan| self.show_vlan(&vlan.value)).collect()
+    }
+
+    /// Subnets that `wanted` says, by number.
+    pub fn subnets_where(&self, wanted: impl Fn(&Subnet) -> bool) -> Vec<Value> {
+        let chosen = self.subnets.iter().filter(|subnet| wanted(&subnet.value));
+        chosen.map(|subnet| self.show_subnet(&subnet.value)).collect()
+    }
+
+    /// A fabric with its VLANs.
+    pub fn fabric(&self, fabric: &Fabric) -> Value {
+        json!({
+            "class_type": fabric.class_type,
+            "id": fabric.number,
+            "name": fabric.name,
+            "resource_uri": format!("/MAAS/api/2.0/fabrics/{}/", fabric.number),
+            "vlans": self.vlans_where(|vlan| vlan.fabric == fabric.number),
+        })
+    }
+
+    /// A space with its VLANs and subnets.
+    pub fn space(&self, space: &Space) -> Value {
+        json!({
+            "description": space.description,
+            "id": space.number,
+            "name": space.name,
+            "resource_uri": format!("/MAAS/api/2.0/spaces/{}/", space.number),
+            "subnets": self.subnets_in(Some(space.number)),
+            "vlans": self.vlans_where(|vlan| vlan.space == Some(space.number)),
+        })
+    }
+
+    /// The object that collects what is in no space; `None` if nothing is.
+    pub fn undefined_space(&self) -> Option<Value> {
+        let vlans = self.vlans_where(|vlan| vlan.space.is_none());
+        (!vlans.is_empty()).then(|| {
+            json!({
+                "description": "Everything that is in no space.",
+                "id": -1,
+                "name": UNDEFINED,
+                "resource_uri": "/MAAS/api/2.0/spaces/undefined/",
+                "subnets": self.subnets_in(None),
+                "vlans": vlans,
+            })
+        })
+    }
+
+    /// An address range.
+    pub fn range(&self, range: &IpRange, store: &Store) -> Value {
+        json!({
+            "comment": range.comment,
+            "end_ip": range.end,
+            "id": range.number,
+            "resource_uri": format!("/MAAS/api/2.0/ipranges/{}/", range.number),
+            "start_ip": range.start,
+            "subnet": self.subnet(range.subnet),
+            "type": range.kind,
+            "user": range.user.as_deref().map_or(Value::Null, |name| user(store, name)),
+        })
+    }
+
+    fn subnets_in(&self, space: Option<u64>) -> Vec<Value> {
+        self.subnets_where(|subnet| self.find(subnet.vlan).and_then(|vlan| vlan.space) == space)
+    }
+}
+
+/// A user by name; `null` if there is none.
+pub fn user(store: &Store, name: &str) -> Value {
+    store.get::<User>(SCOPE, name).map_or(Value::Null, |user| {
+        json!({
+            "email": user.value.email,
+            "is_local": true,
+            "is_superuser": user.value.admin,
+            "resource_uri": format!("/MAAS/api/2.0/users/{name}/"),
+            "username": name,
+        })
+    })
+}
+
+/// Sets a member of an object.
+pub fn put(object: &mut Value, name: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value);
+    }
+}
+
+/// A zone of this name.
+pub fn zone(name: &str, zone: &Zone) -> Value {
+    json!({
+        "description": zone.description,
+        "id": zone.number,
+        "name": name,
+        "resource_uri": format!("/MAAS/api/2.0/zones/{name}/"),
+    })
+}
+
+/// A pool.
+pub fn pool(pool: &Pool) -> Value {
+    json!({
+        "description": pool.description,
+        "id": pool.number,
+        "name": pool.name,
+        "resource_uri": format!("/MAAS/api/2.0/resourcepool/{}/", pool.number),
+    })
+}
+
+/// A domain, with the number of records that users made in it.
+pub fn domain(domain: &Domain, store: &Store) -> Value {
+    let names = store.list::<DnsResource>(SCOPE);
+    let inside = names.iter().map(|name| &name.value).filter(|name| name.domain == domain.number);
+    let records: usize = inside.map(|name| name.addresses.len() + name.records.len()).sum();
+    json!({
+        "authoritative": domain.authoritative,
+        "id": domain.number,
+        "is_default": domain.number == 0,
+        "name": domain.name,
+        "resource_record_count": records,
+        "resource_uri": format!("/MAAS/api/2.0/domains/{}/", domain.number),
+        "ttl": domain.ttl,
+    })
+}

@@ -1,0 +1,102 @@
+//! API keys of the caller.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use model::{ApiToken, SCOPE};
+use secrets::Secret;
+use serde_json::{Value, json};
+use store::Stored;
+
+use crate::{
+    call::Call,
+    edit::edit,
+    reply::{Answer, ApiError, Reply},
+    route::{Resource, named},
+};
+
+/// Letters of keys (MAAS).
+const LETTERS: &str = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
+/// The account.
+pub fn resources() -> Vec<Resource> {
+    vec![Resource {
+        name: "AccountHandler",
+        path: "account/",
+        params: &[],
+        ops: vec![
+            named!(GET, "list_authorisation_tokens", User, "Lists the caller's API keys.", list),
+            named!(POST, "create_authorisation_token", User, "Makes an API key: `name`.", create),
+            named!(POST, "delete_authorisation_token", User, "Deletes an API key: `token_key`.", delete),
+            named!(POST, "update_token_name", User, "Renames an API key: `token`, `name`.", rename),
+        ],
+    }]
+}
+
+const NAME: &str = "MAAS consumer";
+
+async fn list(call: Call) -> Answer {
+    let mut keys = call.store().list::<ApiToken>(SCOPE);
+    keys.retain(|key| key.value.user == call.user());
+    keys.sort_by_key(|key| key.value.created);
+    let shown = |key: &Arc<Stored<ApiToken>>| {
+        let (consumer, secret) = (&key.value.consumer, key.value.secret.expose());
+        json!({ "name": key.value.name, "token": format!("{consumer}:{}:{secret}", key.id) })
+    };
+    Ok(Reply::Json(Value::Array(keys.iter().map(shown).collect())))
+}
+
+async fn create(call: Call) -> Answer {
+    let name = call.param("name").filter(|name| !name.is_empty()).unwrap_or(NAME);
+    let (token, key) = edit(&call, "account.create_token", |batch| {
+        let token = secrets::random_id(LETTERS, 18);
+        let key = ApiToken {
+            user: call.user().to_owned(),
+            name: name.to_owned(),
+            consumer: secrets::random_id(LETTERS, 18),
+            secret: Secret::new(secrets::random_id(LETTERS, 32)),
+            created: Timestamp::now(),
+        };
+        Ok((batch.create(SCOPE, &token, &key), (token, key)))
+    })
+    .await?;
+    Ok(Reply::Json(json!({
+        "consumer_key": key.consumer, "name": key.name, "token_key": token, "token_secret": key.secret.expose(),
+    })))
+}
+
+async fn delete(call: Call) -> Answer {
+    let token = needed(&call, "token_key")?;
+    edit(&call, "account.delete_token", |batch| {
+        let key = own(&call, token)?;
+        Ok((batch.delete::<ApiToken>(SCOPE, token, key.version), ()))
+    })
+    .await?;
+    Ok(Reply::NoContent)
+}
+
+async fn rename(call: Call) -> Answer {
+    let (token, name) = (needed(&call, "token")?, needed(&call, "name")?);
+    // The whole key is accepted too.
+    let token = token.split(':').nth(1).unwrap_or(token);
+    edit(&call, "account.update_token_name", |batch| {
+        let seen = own(&call, token)?;
+        let key = ApiToken { name: name.to_owned(), ..seen.value.clone() };
+        Ok((batch.update(SCOPE, token, seen.version, &key), ()))
+    })
+    .await?;
+    Ok(Reply::Ok)
+}
+
+fn own(call: &Call, token: &str) -> Result<Arc<Stored<ApiToken>>, ApiError> {
+    call.store()
+        .get::<ApiToken>(SCOPE, token)
+        .filter(|key| key.value.user == call.user())
+        .ok_or_else(|| ApiError::NotFound("Token".to_owned()))
+}
+
+fn needed<'c>(call: &'c Call, name: &str) -> Result<&'c str, ApiError> {
+    call.param(name)
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| ApiError::Bad(format!("No provided {name}!")))
+}

@@ -1,0 +1,192 @@
+//! The region itself as rack and region controller.
+
+use model::{BootResource, Domain, SCOPE, Zone};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    call::Call,
+    render::{
+        embedded::Embedded,
+        network::{CONTROLLER, put},
+    },
+    reply::{Answer, ApiError, Reply},
+    route::{Resource, named, restful},
+};
+
+/// Rack and region controllers: one of each, the region.
+pub fn resources() -> Vec<Resource> {
+    vec![
+        Resource {
+            name: "RackControllersHandler",
+            path: "rackcontrollers/",
+            params: &[],
+            ops: vec![
+                restful!(GET, User, "Lists the rack controllers: the region.", racks),
+                named!(
+                    POST,
+                    "import_boot_images",
+                    Admin,
+                    "Answers as MAAS does; the region has its images.",
+                    import_all
+                ),
+            ],
+        },
+        Resource {
+            name: "RackControllerHandler",
+            path: "rackcontrollers/{system_id}/",
+            params: &["system_id"],
+            ops: vec![
+                restful!(GET, User, "Reads a rack controller.", rack),
+                named!(GET, "list_boot_images", Admin, "Lists the images of a rack controller.", boot_images),
+                named!(
+                    POST,
+                    "import_boot_images",
+                    Admin,
+                    "Answers as MAAS does; the region has its images.",
+                    import
+                ),
+            ],
+        },
+        Resource {
+            name: "RegionControllersHandler",
+            path: "regioncontrollers/",
+            params: &[],
+            ops: vec![restful!(GET, User, "Lists the region controllers: the region.", regions)],
+        },
+        Resource {
+            name: "RegionControllerHandler",
+            path: "regioncontrollers/{system_id}/",
+            params: &["system_id"],
+            ops: vec![restful!(GET, User, "Reads a region controller.", region)],
+        },
+    ]
+}
+
+const HARDWARE: [&str; 18] = [
+    "chassis_serial",
+    "chassis_type",
+    "chassis_vendor",
+    "chassis_version",
+    "cpu_model",
+    "mainboard_firmware_date",
+    "mainboard_firmware_vendor",
+    "mainboard_firmware_version",
+    "mainboard_product",
+    "mainboard_serial",
+    "mainboard_vendor",
+    "mainboard_version",
+    "system_family",
+    "system_product",
+    "system_serial",
+    "system_sku",
+    "system_vendor",
+    "system_version",
+];
+
+/// What a controller's services are called; all of them are this process.
+const SERVICES: [&str; 5] = ["dhcpd", "dns_rack", "http", "rackd", "tftp"];
+
+/// The region as controller of this kind (`rack` or `region`).
+fn show(call: &Call, kind: &str) -> Value {
+    let store = call.store();
+    let embedded = Embedded::of(store);
+    let name = &call.state.settings.maas_name;
+    let zone = store.list::<Zone>(SCOPE).iter().map(|zone| zone.id.clone()).find(|id| id == "default");
+    let (domain_name, domain) =
+        store.get::<Domain>(SCOPE, "0").map_or_else(Default::default, |_| embedded.domain(0));
+    let mut shown = json!({
+        "architecture": null,
+        "cpu_count": 0,
+        "cpu_speed": 0,
+        "current_commissioning_result_id": null,
+        "current_installation_result_id": null,
+        "current_testing_result_id": null,
+        "description": "",
+        "distro_series": "",
+        "domain": domain,
+        "fqdn": format!("{name}.{domain_name}"),
+        "hardware_info": HARDWARE.iter().map(|key| ((*key).to_owned(), json!("Unknown"))).collect::<Map<_, _>>(),
+        "hardware_uuid": null,
+        "hostname": name,
+        "interface_set": [],
+        "memory": 0,
+        "node_type": 4,
+        "node_type_name": "Region and rack controller",
+        "osystem": "",
+        "power_state": "unknown",
+        "power_type": "",
+        "resource_uri": format!("/MAAS/api/2.0/{kind}controllers/{CONTROLLER}/"),
+        "status_action": null,
+        "swap_size": null,
+        "system_id": CONTROLLER,
+        "tag_names": [],
+        "version": call.state.settings.version,
+        "zone": zone.map_or(Value::Null, |zone| embedded.zone(&zone)),
+    });
+    for test in [
+        "commissioning",
+        "cpu_test",
+        "interface_test",
+        "memory_test",
+        "network_test",
+        "other_test",
+        "storage_test",
+        "testing",
+    ] {
+        put(&mut shown, &format!("{test}_status"), json!(-1));
+        put(&mut shown, &format!("{test}_status_name"), json!("Unknown"));
+    }
+    if kind == "rack" {
+        let services =
+            SERVICES.iter().map(|name| json!({"name": name, "status": "running", "status_info": ""}));
+        put(&mut shown, "service_set", services.collect());
+    }
+    shown
+}
+
+fn known(call: &Call, class: &str) -> Result<(), ApiError> {
+    if call.arg(0) == CONTROLLER { Ok(()) } else { Err(ApiError::NotFound(class.to_owned())) }
+}
+
+async fn racks(call: Call) -> Answer {
+    Ok(Reply::Json(json!([show(&call, "rack")])))
+}
+
+async fn rack(call: Call) -> Answer {
+    known(&call, "RackController")?;
+    Ok(Reply::Json(show(&call, "rack")))
+}
+
+async fn regions(call: Call) -> Answer {
+    Ok(Reply::Json(json!([show(&call, "region")])))
+}
+
+async fn region(call: Call) -> Answer {
+    known(&call, "RegionController")?;
+    Ok(Reply::Json(show(&call, "region")))
+}
+
+async fn boot_images(call: Call) -> Answer {
+    known(&call, "RackController")?;
+    let mut list = call.store().list::<BootResource>(SCOPE);
+    list.retain(|resource| resource.value.newest_complete().is_some());
+    let images: Vec<Value> = list
+        .iter()
+        .map(|resource| {
+            let resource = &resource.value;
+            let (arch, subarch) =
+                resource.architecture.split_once('/').unwrap_or((&resource.architecture, "generic"));
+            json!({"architecture": arch, "name": resource.name, "subarches": [subarch]})
+        })
+        .collect();
+    Ok(Reply::Json(json!({"connected": true, "images": images, "status": "synced"})))
+}
+
+async fn import_all(_call: Call) -> Answer {
+    Ok(Reply::Text("Import of boot images started on all rack controllers".to_owned()))
+}
+
+async fn import(call: Call) -> Answer {
+    known(&call, "RackController")?;
+    Ok(Reply::Text(format!("Import of boot images started on {}", call.state.settings.maas_name)))
+}

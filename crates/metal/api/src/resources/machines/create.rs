@@ -1,0 +1,230 @@
+//! New machines.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use lifecycle::Status;
+use model::{Domain, Machine, Nic, Power, SCOPE};
+use secrets::Secret;
+use serde_json::Value;
+use store::{Store, Stored};
+
+use super::{filter, shown};
+use crate::{
+    call::{Call, is_true},
+    edit::edit,
+    render,
+    reply::{Answer, ApiError, Faults, Reply},
+};
+
+/// Architectures that can be booted and deployed here.
+const ARCHITECTURES: [&str; 2] = ["amd64/generic", "arm64/generic"];
+
+/// Power types and the parameters that they cannot do without.
+const POWER_TYPES: [(&str, &[&str]); 4] = [
+    ("manual", &[]),
+    ("redfish", &["power_address"]),
+    ("ipmi", &["power_address"]),
+    ("webhook", &["power_on_uri", "power_off_uri", "power_query_uri"]),
+];
+
+pub async fn create(call: Call) -> Answer {
+    let mut machine = check(&call)?;
+    let actor = call.actor();
+    let now = Timestamp::now();
+    machine.enter(Status::New, now);
+    let id = edit(&call, "machine.create", |mut batch| {
+        let id = model::pick_id(call.store());
+        let mut machine = machine.clone();
+        if machine.hostname.is_empty() {
+            machine.hostname = format!("node-{id}");
+        }
+        taken(call.store(), &machine)?;
+        let first = 1 + highest_number(call.store());
+        for (nic, number) in machine.nics.iter_mut().zip(first..) {
+            nic.number = number;
+            batch = batch.claim(SCOPE, "mac", &nic.mac, &id);
+        }
+        batch = batch.claim(SCOPE, "hostname", &machine.hostname, &id);
+        Ok((batch.create(SCOPE, &id, &machine), id))
+    })
+    .await?;
+    if call.admin() && call.param("commission").is_none_or(is_true) {
+        let commissioning = call.state.machines.commission(&actor, &id).await?;
+        return Ok(shown(&call, &commissioning));
+    }
+    let made = call.state.machines.get(&id).ok_or_else(|| ApiError::NotFound("Machine".to_owned()))?;
+    if call.caller.is_some() {
+        return Ok(shown(&call, &made));
+    }
+    let embedded = call.state.rendered.embedded(call.store());
+    Ok(Reply::Json(render::machine::announced(&made.id, &made.value, &embedded)))
+}
+
+fn check(call: &Call) -> Result<Machine, ApiError> {
+    let mut faults = Faults::default();
+    let mut machine = Machine::new(String::new(), Timestamp::now());
+    machine.boot_method = None;
+    match call.param("architecture").filter(|text| !text.is_empty()) {
+        Some(text) => match architecture(text) {
+            Ok(known) => machine.architecture = known,
+            Err(message) => faults.add("architecture", message),
+        },
+        None => faults.add("architecture", "This field is required."),
+    }
+    if let Some(hostname) = call.param("hostname").filter(|text| !text.is_empty()) {
+        machine.hostname = check_hostname(hostname, &mut faults);
+        if call.store().holder(SCOPE, "hostname", &machine.hostname).is_some() {
+            faults.add("hostname", "Node with this Hostname already exists.");
+        }
+    }
+    if let Some(text) = call.param("domain").filter(|text| !text.is_empty()) {
+        match domain(call.store(), text) {
+            Some(domain) => machine.domain = domain.value.number,
+            None => faults.add("domain", format!("Unable to find domain {text}")),
+        }
+    }
+    call.param("description").unwrap_or_default().clone_into(&mut machine.description);
+    machine.nics = nics(call, &mut faults);
+    machine.power = power(call, None, &mut faults);
+    if machine.power.kind == "manual" && machine.nics.is_empty() && call.param("mac_addresses").is_some() {
+        faults.add("power_type", "Can't set power type to manual without network interfaces");
+    }
+    faults.check()?;
+    Ok(machine)
+}
+
+fn nics(call: &Call, faults: &mut Faults) -> Vec<Nic> {
+    let sent: Vec<&str> = call
+        .all("mac_addresses")
+        .into_iter()
+        .flat_map(|value| value.split([',', ' ']))
+        .filter(|text| !text.is_empty())
+        .collect();
+    if sent.is_empty() {
+        faults.add("mac_addresses", "This field is required.");
+    }
+    let mut nics: Vec<Nic> = Vec::new();
+    for text in sent {
+        let Some(mac) = filter::mac(text) else {
+            faults.add("mac_addresses", format!("'{text}' is not a valid MAC address."));
+            continue;
+        };
+        if let Some(holder) = call.state.machines.by_mac(&mac) {
+            faults.add(
+                "mac_addresses",
+                format!("MAC address {mac} already in use on {}.", holder.value.hostname),
+            );
+        } else if !nics.iter().any(|nic| nic.mac == mac) {
+            nics.push(Nic {
+                number: 0,
+                name: format!("eth{}", nics.len()),
+                mac,
+                vlan: None,
+                boot: nics.is_empty(),
+                link_connected: true,
+                link_speed: 0,
+                interface_speed: 0,
+                vendor: String::new(),
+                product: String::new(),
+                tags: Vec::new(),
+                links: Vec::new(),
+            });
+        }
+    }
+    nics
+}
+
+/// Refuses what others took since the parameters were checked.
+fn taken(store: &Store, machine: &Machine) -> Result<(), ApiError> {
+    if store.holder(SCOPE, "hostname", &machine.hostname).is_some() {
+        return Err(ApiError::field("hostname", "Node with this Hostname already exists."));
+    }
+    match machine.nics.iter().find(|nic| store.holder(SCOPE, "mac", &nic.mac).is_some()) {
+        Some(nic) => {
+            Err(ApiError::field("mac_addresses", format!("MAC address {} already in use.", nic.mac)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The highest number of any NIC, link or disk.
+fn highest_number(store: &Store) -> u64 {
+    let of = |machine: &Machine| {
+        let nics = machine
+            .nics
+            .iter()
+            .flat_map(|nic| nic.links.iter().map(|link| link.number).chain(std::iter::once(nic.number)));
+        nics.chain(machine.disks.iter().map(|disk| disk.number)).max().unwrap_or(0)
+    };
+    store.list::<Machine>(SCOPE).iter().map(|machine| of(&machine.value)).max().unwrap_or(0)
+}
+
+/// An architecture with its subarchitecture.
+pub fn architecture(text: &str) -> Result<String, String> {
+    let full = if text.contains('/') { text.to_owned() } else { format!("{text}/generic") };
+    if ARCHITECTURES.contains(&full.as_str()) {
+        Ok(full)
+    } else {
+        let known: Vec<String> = ARCHITECTURES.iter().map(|known| format!("'{known}'")).collect();
+        Err(format!("'{text}' is not a valid architecture.  It should be one of: {}.", known.join(", ")))
+    }
+}
+
+/// A domain by number or name.
+pub fn domain(store: &Store, text: &str) -> Option<std::sync::Arc<Stored<Domain>>> {
+    store.list::<Domain>(SCOPE).into_iter().find(|domain| domain.id == text || domain.value.name == text)
+}
+
+/// A host name in lower case; says in `faults` if it is none.
+pub fn check_hostname(text: &str, faults: &mut Faults) -> String {
+    if !text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        faults.add("hostname", format!("Label contains disallowed characters: '{text}'."));
+    } else if text.starts_with('-') || text.ends_with('-') {
+        faults.add("hostname", format!("Label cannot start or end with hyphen: '{text}'."));
+    } else if text.len() > 63 {
+        faults.add("hostname", format!("Label is too long: '{text}'. Maximum is 63 characters."));
+    }
+    text.to_ascii_lowercase()
+}
+
+/// How power is switched, as sent on top of what there `was`.
+pub fn power(call: &Call, was: Option<&Power>, faults: &mut Faults) -> Power {
+    let mut power = was.cloned().unwrap_or(Power { kind: String::new(), parameters: BTreeMap::new() });
+    if let Some(kind) = call.param("power_type").filter(|kind| *kind != power.kind) {
+        kind.clone_into(&mut power.kind);
+        power.parameters.clear();
+    }
+    if let Some(text) = call.param("power_parameters").filter(|text| !text.is_empty()) {
+        match serde_json::from_str::<BTreeMap<String, Value>>(text) {
+            Ok(sent) => power.parameters.extend(sent.into_iter().map(|(name, value)| {
+                (name, Secret::new(value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+            })),
+            Err(_) => faults.add("power_parameters", "The power parameters are not a JSON object."),
+        }
+    }
+    for param in &call.form {
+        if let (Some(name), Some(value)) = (param.name.strip_prefix("power_parameters_"), &param.text)
+            && name != "skip_check"
+        {
+            power.parameters.insert(name.to_owned(), Secret::new(value.clone()));
+        }
+    }
+    if power.kind.is_empty() {
+        return power;
+    }
+    match POWER_TYPES.iter().find(|(kind, _)| *kind == power.kind) {
+        None => faults.add(
+            "power_type",
+            format!("Select a valid choice. {} is not one of the available choices.", power.kind),
+        ),
+        Some((_, needed)) => {
+            let has =
+                |name: &&&str| power.parameters.get(**name).is_some_and(|value| !value.expose().is_empty());
+            if !call.flag("power_parameters_skip_check") && !needed.iter().all(|name| has(&name)) {
+                faults.add("power_parameters", "This field is required.");
+            }
+        }
+    }
+    power
+}

@@ -1,0 +1,316 @@
+//! Machines.
+
+mod allocate;
+mod create;
+pub mod filter;
+mod life;
+mod several;
+mod storage;
+mod update;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::Machine;
+use serde_json::{Value, json};
+use store::Stored;
+
+use crate::{
+    call::Call,
+    params::Params,
+    render,
+    reply::{Answer, ApiError, Reply},
+    route::{Op, Resource, named, restful},
+};
+use filter::Filter;
+
+pub use life::power_parameters;
+pub use several::{is_registered, set_zone};
+pub use update::delete;
+
+/// Machines, and one machine.
+pub fn resources() -> Vec<Resource> {
+    vec![
+        Resource { name: "MachinesHandler", path: "machines/", params: &[], ops: collection() },
+        Resource {
+            name: "MachineHandler",
+            path: "machines/{system_id}/",
+            params: &["system_id"],
+            ops: one(),
+        },
+    ]
+}
+
+fn collection() -> Vec<Op> {
+    vec![
+        restful!(
+            GET,
+            User,
+            "Lists machines; filters: hostname, mac_address, id, domain, zone, pool, agent_name, owner, status, tags, arch, cpu_count, mem, subnets, fabrics, storage, and `not_` forms.",
+            list
+        ),
+        restful!(
+            POST,
+            Anonymous,
+            "Makes a machine: `architecture`, `mac_addresses`, `hostname`, `domain`, `power_type`, `power_parameters_…`, `commission`. Without a key it is announced as New.",
+            create::create
+        ),
+        named!(
+            POST,
+            "allocate",
+            User,
+            "Takes a Ready machine: `name`, `system_id`, `arch`, `cpu_count`, `mem`, `tags`, `not_tags`, `zone`, `not_in_zone`, `pool`, `not_in_pool`, `subnets`, `storage`, `agent_name`, `dry_run`, `verbose`.",
+            allocate::allocate
+        ),
+        named!(
+            POST,
+            "release",
+            User,
+            "Releases `machines`; with `erase`, `secure_erase`, `quick_erase` as for one.",
+            several::release
+        ),
+        named!(POST, "accept", Anonymous, "Commissions announced `machines`.", several::accept),
+        named!(
+            POST,
+            "accept_all",
+            User,
+            "Commissions every machine that was announced.",
+            several::accept_all
+        ),
+        named!(POST, "set_zone", Admin, "Puts `nodes` in `zone`.", several::set_zone),
+        named!(POST, "add_chassis", Admin, "Not supported yet.", life::unsupported),
+        named!(POST, "clone", Admin, "Not supported yet.", life::unsupported),
+        named!(
+            GET,
+            "list_allocated",
+            User,
+            "Lists the caller's machines; filters as for a list.",
+            list_allocated
+        ),
+        named!(
+            GET,
+            "power_parameters",
+            Admin,
+            "Power parameters of the machines `id`, by system id.",
+            several::power_parameters
+        ),
+        named!(
+            GET,
+            "is_registered",
+            Anonymous,
+            "Whether a machine has this `mac_address`.",
+            several::is_registered
+        ),
+    ]
+}
+
+fn one() -> Vec<Op> {
+    vec![
+        restful!(GET, User, "Reads a machine.", read),
+        restful!(
+            PUT,
+            User,
+            "Changes a machine: `hostname`, `description`, `domain`, `pool`, `zone`, `architecture`, `power_type`, `power_parameters_…`, `swap_size`, `cpu_count`, `memory`.",
+            update::update
+        ),
+        restful!(DELETE, User, "Deletes a machine.", update::delete),
+        named!(
+            GET,
+            "why",
+            User,
+            "What the machine waits for and what it went through (an extension of Bessemer).",
+            why
+        ),
+        named!(
+            GET,
+            "query_power_state",
+            User,
+            "Asks the BMC: `on`, `off`, `unknown`.",
+            life::query_power_state
+        ),
+        named!(GET, "power_parameters", User, "Power parameters, with secrets.", life::power_parameters),
+        named!(
+            GET,
+            "get_token",
+            User,
+            "Credentials of the installed system for the metadata service.",
+            life::get_token
+        ),
+        named!(GET, "details", User, "Not supported yet.", life::unsupported),
+        named!(
+            GET,
+            "get_curtin_config",
+            User,
+            "Not supported: images are written whole.",
+            life::curtin_config
+        ),
+        named!(
+            POST,
+            "deploy",
+            User,
+            "Writes an image and starts it: `distro_series`, `osystem`, `user_data`, `agent_name`.",
+            life::deploy
+        ),
+        named!(
+            POST,
+            "release",
+            User,
+            "Gives a machine back: `erase`, `secure_erase`, `quick_erase`, `force`.",
+            life::release
+        ),
+        named!(POST, "commission", User, "Takes the inventory and tests.", life::commission),
+        named!(POST, "abort", User, "Ends what is under way.", life::abort),
+        named!(POST, "lock", User, "Refuses changes from now on.", life::lock),
+        named!(POST, "unlock", User, "Allows changes again.", life::unlock),
+        named!(POST, "mark_broken", User, "Marks a machine as broken: `comment`.", life::mark_broken),
+        named!(POST, "mark_fixed", User, "Marks a broken machine as fixed.", life::mark_fixed),
+        named!(POST, "power_on", User, "Switches on.", life::power_on),
+        named!(POST, "power_off", User, "Switches off.", life::power_off),
+        named!(
+            POST,
+            "override_failed_testing",
+            User,
+            "Makes a machine whose tests failed usable.",
+            life::override_failed_testing
+        ),
+        named!(
+            POST,
+            "set_owner_data",
+            User,
+            "Sets key-value pairs; an empty value removes.",
+            life::set_owner_data
+        ),
+        named!(
+            POST,
+            "set_workload_annotations",
+            User,
+            "Sets key-value pairs; an empty value removes.",
+            life::set_workload_annotations
+        ),
+        named!(
+            POST,
+            "set_storage_layout",
+            User,
+            "`flat` is the only one: images are written whole.",
+            life::set_storage_layout
+        ),
+        named!(POST, "test", User, "Not supported yet.", life::unsupported),
+        named!(POST, "rescue_mode", User, "Not supported yet.", life::unsupported),
+        named!(POST, "exit_rescue_mode", User, "Not supported yet.", life::unsupported),
+        named!(POST, "clear_default_gateways", User, "Not supported yet.", life::unsupported),
+        named!(POST, "mount_special", User, "Not supported yet.", life::unsupported),
+        named!(POST, "unmount_special", User, "Not supported yet.", life::unsupported),
+        named!(POST, "restore_networking_configuration", User, "Not supported yet.", life::unsupported),
+        named!(POST, "restore_storage_configuration", User, "Not supported yet.", life::unsupported),
+        named!(POST, "restore_default_configuration", User, "Not supported yet.", life::unsupported),
+    ]
+}
+
+/// Lists machines; `nodes/` does too.
+pub async fn list(call: Call) -> Answer {
+    let filter = Filter::parse(&call.query, &[], call.store())?;
+    some(&call, |machine| filter.takes(machine)).await
+}
+
+async fn list_allocated(call: Call) -> Answer {
+    let filter = Filter::parse(&call.query, &[], call.store())?;
+    some(&call, |machine| machine.value.owner.as_deref() == Some(call.user()) && filter.takes(machine)).await
+}
+
+async fn some(call: &Call, wanted: impl Fn(&Stored<Machine>) -> bool) -> Answer {
+    let all = call.state.machines.all();
+    let of = all.len();
+    let shown: Vec<_> = all.into_iter().filter(|one| visible(call, &one.value) && wanted(one)).collect();
+    Ok(Reply::Chunks(call.state.rendered.list(call.store(), &shown, of).await))
+}
+
+/// Reads a machine; `nodes/{system_id}/` does too.
+pub async fn read(call: Call) -> Answer {
+    let machine = load(&call)?;
+    Ok(shown(&call, &machine))
+}
+
+async fn why(call: Call) -> Answer {
+    let machine = load(&call)?;
+    Ok(Reply::Json(render::machine::why(&machine.id, &machine.value)))
+}
+
+/// The machine that the first capture of the path names.
+///
+/// # Errors
+/// [`ApiError::NotFound`]; [`ApiError::Forbidden`] if it is somebody else's.
+pub fn load(call: &Call) -> Result<Arc<Stored<Machine>>, ApiError> {
+    let machine =
+        call.state.machines.get(call.arg(0)).ok_or_else(|| ApiError::NotFound("Machine".to_owned()))?;
+    if visible(call, &machine.value) { Ok(machine) } else { Err(ApiError::Forbidden(String::new())) }
+}
+
+/// The machine, if the caller may change it: it has it, or is an administrator.
+fn load_own(call: &Call) -> Result<Arc<Stored<Machine>>, ApiError> {
+    let machine = load(call)?;
+    if call.admin() || machine.value.owner.as_deref() == Some(call.user()) {
+        Ok(machine)
+    } else {
+        Err(ApiError::Forbidden(String::new()))
+    }
+}
+
+/// The machine, if the caller is an administrator.
+fn load_as_admin(call: &Call) -> Result<Arc<Stored<Machine>>, ApiError> {
+    let machine = load(call)?;
+    if call.admin() { Ok(machine) } else { Err(ApiError::Forbidden(String::new())) }
+}
+
+/// Users see machines that are free or theirs.
+fn visible(call: &Call, machine: &Machine) -> bool {
+    call.admin() || machine.owner.as_deref().is_none_or(|owner| owner == call.user())
+}
+
+fn shown(call: &Call, machine: &Stored<Machine>) -> Reply {
+    Reply::RawJson(Bytes::from(rendered(call, machine).to_string()))
+}
+
+fn rendered(call: &Call, machine: &Stored<Machine>) -> Value {
+    let embedded = call.state.rendered.embedded(call.store());
+    render::machine::machine(&machine.id, &machine.value, &embedded)
+}
+
+/// Texts of a form as a JSON object, for extensions of an answer.
+fn with(mut value: Value, name: &str, more: Value) -> Value {
+    if let Some(object) = value.as_object_mut() {
+        object.insert(name.to_owned(), more);
+    }
+    value
+}
+
+/// Parameters as Python shows them: `[('mem', ['1'])]`.
+fn python(params: &Params) -> String {
+    let pairs: Vec<String> = params
+        .names()
+        .into_iter()
+        .map(|name| {
+            let values: Vec<String> = params.all(name).into_iter().map(quoted).collect();
+            format!("({}, [{}])", quoted(name), values.join(", "))
+        })
+        .collect();
+    format!("[{}]", pairs.join(", "))
+}
+
+fn quoted(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('\n', "\\n");
+    if text.contains('\'') && !text.contains('"') {
+        format!("\"{text}\"")
+    } else {
+        format!("'{}'", text.replace('\'', "\\'"))
+    }
+}
+
+/// Constraints by type, as the answer of an allocation has them.
+fn constraints(verbose: bool, storage: Option<Value>) -> Value {
+    let mut shown =
+        if verbose { json!({ "verbose_interfaces": {}, "verbose_storage": {} }) } else { json!({}) };
+    if let (Some(storage), Some(object)) = (storage, shown.as_object_mut()) {
+        object.insert("storage".to_owned(), storage);
+    }
+    shown
+}
