@@ -1,0 +1,143 @@
+//! Which BMC belongs to which machine, and talking to it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use model::{Machine, Machines, Power};
+use power::{Bmc, PowerError, Service};
+use secrets::Secret;
+
+use crate::config;
+
+/// How soon the configured BMCs are asked for their systems again when a UUID is not found.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// The BMCs that a region knows; cheap to clone.
+#[derive(Clone)]
+pub struct Bmcs {
+    candidates: Arc<Vec<Candidate>>,
+    asked: Arc<Mutex<Option<Instant>>>,
+    found: Arc<Mutex<HashMap<String, Power>>>,
+}
+
+struct Candidate {
+    config: config::Bmc,
+    ca: Option<Vec<u8>>,
+}
+
+impl Bmcs {
+    /// The BMCs of a configuration.
+    pub fn new(configured: &[config::Bmc]) -> std::io::Result<Self> {
+        let candidates = configured
+            .iter()
+            .map(|config| {
+                let ca = config.ca_file.as_ref().map(std::fs::read).transpose()?;
+                Ok(Candidate { config: config.clone(), ca })
+            })
+            .collect::<std::io::Result<_>>()?;
+        Ok(Self { candidates: Arc::new(candidates), asked: Arc::default(), found: Arc::default() })
+    }
+
+    /// How the machine with this SMBIOS UUID is switched, if one of the BMCs manages it.
+    pub async fn find(&self, uuid: &str) -> Option<Power> {
+        if let Some(power) = self.cached(uuid) {
+            return Some(power);
+        }
+        {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            if asked.is_some_and(|at| at.elapsed() < ASK_AGAIN) {
+                return None;
+            }
+            *asked = Some(Instant::now());
+        }
+        let asking = self.candidates.iter().map(|candidate| async move {
+            let found = candidate.systems().await;
+            if let Err(error) = &found {
+                tracing::warn!(%error, "BMC not asked for its systems");
+            }
+            found.unwrap_or_default()
+        });
+        for (uuid, power) in futures_util::future::join_all(asking).await.into_iter().flatten() {
+            self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(uuid, power);
+        }
+        self.cached(uuid)
+    }
+
+    /// The driver of a machine; `None` where its power is a person's business.
+    pub fn driver(&self, machine: &Machine) -> Result<Option<Box<dyn Bmc>>, PowerError> {
+        let parameter = |name: &str| machine.power.parameters.get(name).map_or("", Secret::expose);
+        if machine.power.kind != "redfish" {
+            return Ok(None);
+        }
+        let address = parameter("power_address");
+        let trusted = self.candidates.iter().find(|c| c.config.address == address);
+        let service = Service::new(
+            address,
+            parameter("power_user"),
+            Secret::new(parameter("power_pass")),
+            trusted.and_then(|c| c.ca.as_deref()),
+        )?;
+        Ok(Some(Box::new(service.system(parameter("node_id")))))
+    }
+
+    fn cached(&self, uuid: &str) -> Option<Power> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).get(uuid).cloned()
+    }
+}
+
+impl Candidate {
+    async fn systems(&self) -> Result<Vec<(String, Power)>, PowerError> {
+        let config = &self.config;
+        let service =
+            Service::new(&config.address, &config.user, config.password.clone(), self.ca.as_deref())?;
+        let systems = service.systems().await?.into_iter().map(|system| {
+            let parameters = BTreeMap::from([
+                ("power_address".to_owned(), Secret::new(config.address.clone())),
+                ("power_user".to_owned(), Secret::new(config.user.clone())),
+                ("power_pass".to_owned(), config.password.clone()),
+                ("node_id".to_owned(), Secret::new(system.path)),
+            ]);
+            (system.uuid, Power { kind: "redfish".to_owned(), parameters })
+        });
+        Ok(systems.collect())
+    }
+}
+
+/// Power on request of an API call.
+pub struct Control {
+    pub machines: Machines,
+    pub bmcs: Bmcs,
+}
+
+#[async_trait::async_trait]
+impl maas_api::PowerControl for Control {
+    async fn query(&self, system_id: &str) -> Result<String, String> {
+        let driver = self.driver(system_id)?;
+        match driver.state().await.map_err(|error| error.to_string())? {
+            power::Power::On => Ok("on".to_owned()),
+            power::Power::Off => Ok("off".to_owned()),
+        }
+    }
+
+    async fn switch(&self, system_id: &str, to: power::Power) -> Result<(), String> {
+        let driver = self.driver(system_id)?;
+        let done = match to {
+            power::Power::On => driver.on().await,
+            power::Power::Off => driver.off().await,
+        };
+        done.map_err(|error| error.to_string())
+    }
+}
+
+impl Control {
+    fn driver(&self, system_id: &str) -> Result<Box<dyn Bmc>, String> {
+        let machine = self.machines.get(system_id).ok_or("no such machine")?;
+        let driver = self.bmcs.driver(&machine.value).map_err(|error| error.to_string())?;
+        driver.ok_or_else(|| {
+            format!("No rack controllers can access the BMC of node {}", machine.value.hostname)
+        })
+    }
+}

@@ -1,0 +1,146 @@
+//! Names and loaders: DNS zones made of documents, network boot programs by TFTP, the time by NTP.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use dns::{Data, Server, Zones};
+use ipnet::IpNet;
+use jiff::Timestamp;
+use model::{DnsRecord, DnsResource, Domain, Machine, Machines, SCOPE, Subnet};
+use tokio::{net::UdpSocket, task::JoinSet};
+
+use crate::{config::Config, serve::RegionError};
+
+/// Seconds that a name without a TTL of its own lives (MAAS: `default_dns_ttl`).
+const DEFAULT_TTL: u32 = 30;
+/// Transfers of boot programs at once.
+const TRANSFERS: usize = 512;
+/// Documents that zones are made of.
+const KINDS: [&str; 4] = ["machine", "dns_resource", "domain", "subnet"];
+
+/// Starts DNS, TFTP and NTP on the address of each network.
+pub async fn spawn(
+    services: &mut JoinSet<io::Result<(&'static str, String)>>,
+    config: &Config,
+    machines: &Machines,
+) -> Result<(), RegionError> {
+    let port = |error: &dyn std::fmt::Display| RegionError::Port(error.to_string());
+    let server = Arc::new(Server::new(zones(machines, config)));
+    for network in &config.networks {
+        let address = |port: u16| SocketAddr::from((network.address, port));
+        let sockets = dns::bind(address(dns::PORT)).await.map_err(|e| port(&e))?;
+        let tftp = tftp::bind(address(tftp::PORT)).await.map_err(|e| port(&e))?;
+        let ntp = UdpSocket::bind(address(dns::ntp::PORT)).await.map_err(|source| RegionError::File {
+            what: format!("NTP on {}", address(dns::ntp::PORT)),
+            source,
+        })?;
+        let answering = server.clone();
+        services.spawn(async move { match answering.run(sockets).await {} });
+        let loaders = Loaders(config.loaders.clone());
+        services.spawn(async move { match tftp::Service::new(loaders, TRANSFERS).run(tftp).await {} });
+        services.spawn(async move { match dns::ntp::run(ntp, dns::ntp::LOCAL_STRATUM).await {} });
+    }
+    let (machines, config) = (machines.clone(), config.clone());
+    let mut changes = machines.store().watch(machines.store().revision());
+    services.spawn(async move {
+        while let Some(change) = changes.next().await {
+            if KINDS.contains(&&*change.kind) {
+                server.set(zones(&machines, &config));
+            }
+        }
+        Ok(("DNS", "the store is closed".to_owned()))
+    });
+    Ok(())
+}
+
+/// The zones as the documents have them; a name that cannot be served is left out and logged.
+fn zones(machines: &Machines, config: &Config) -> Zones {
+    let store = machines.store();
+    let serial = u32::try_from(store.revision() % u64::from(u32::MAX)).unwrap_or_default();
+    let domains = store.list::<Domain>(SCOPE);
+    let domain_name =
+        |number: u64| domains.iter().find(|d| d.value.number == number).map(|d| d.value.name.as_str());
+    let Ok(mut builder) = Zones::builder(serial, "region.maas-internal") else { return Zones::default() };
+    let mut refused: Vec<String> = Vec::new();
+    for domain in domains.iter().filter(|d| d.value.authoritative) {
+        if let Err(error) = builder.domain(&domain.value.name, domain.value.ttl.unwrap_or(DEFAULT_TTL)) {
+            refused.push(error.to_string());
+        }
+    }
+    let mut clients = Vec::new();
+    for subnet in store.list::<Subnet>(SCOPE) {
+        builder.reverse(IpNet::V4(subnet.value.cidr), DEFAULT_TTL);
+        if subnet.value.allow_dns {
+            clients.push(IpNet::V4(subnet.value.cidr));
+        }
+    }
+    builder.forward(config.forwarders.clone(), clients);
+    let mut add = |owner: &str, ttl: Option<u32>, data: &Data| {
+        if let Err(error) = builder.record(owner, ttl, data) {
+            refused.push(error.to_string());
+        }
+    };
+    for machine in store.list::<Machine>(SCOPE) {
+        if let (Some(domain), Some(ip)) = (domain_name(machine.value.domain), machine.value.address()) {
+            add(&format!("{}.{domain}", machine.value.hostname), None, &Data::A(ip));
+        }
+    }
+    for resource in store.list::<DnsResource>(SCOPE) {
+        let resource = &resource.value;
+        let Some(domain) = domain_name(resource.domain) else { continue };
+        let owner =
+            if resource.name == "@" { domain.to_owned() } else { format!("{}.{domain}", resource.name) };
+        for address in &resource.addresses {
+            let data = match address {
+                IpAddr::V4(ip) => Data::A(*ip),
+                IpAddr::V6(ip) => Data::Aaaa(*ip),
+            };
+            add(&owner, resource.address_ttl, &data);
+        }
+        for record in &resource.records {
+            match data_of(record) {
+                Some(data) => add(&owner, record.ttl, &data),
+                None => tracing::debug!(owner, rrtype = record.rrtype, "record type or data not served"),
+            }
+        }
+    }
+    for why in refused {
+        tracing::warn!(why, "DNS name not served");
+    }
+    builder.build()
+}
+
+/// A record's data from its zone-file form.
+fn data_of(record: &DnsRecord) -> Option<Data> {
+    let words: Vec<&str> = record.rrdata.split_whitespace().collect();
+    Some(match (record.rrtype.as_str(), words.as_slice()) {
+        ("CNAME", [target]) => Data::Cname((*target).to_owned()),
+        ("NS", [target]) => Data::Ns((*target).to_owned()),
+        ("TXT", _) => Data::Txt(record.rrdata.trim_matches('"').to_owned()),
+        ("MX", [preference, exchange]) => {
+            Data::Mx { preference: preference.parse().ok()?, exchange: (*exchange).to_owned() }
+        }
+        ("SRV", [priority, weight, port, target]) => Data::Srv {
+            priority: priority.parse().ok()?,
+            weight: weight.parse().ok()?,
+            port: port.parse().ok()?,
+            target: (*target).to_owned(),
+        },
+        _ => return None,
+    })
+}
+
+/// Network boot programs in a folder.
+struct Loaders(PathBuf);
+
+impl tftp::Files for Loaders {
+    async fn open(&self, path: &str, client: IpAddr) -> Option<Bytes> {
+        tracing::debug!(path, %client, at = %Timestamp::now(), "tftp");
+        tokio::fs::read(self.0.join(path)).await.ok().map(Bytes::from)
+    }
+}

@@ -1,0 +1,262 @@
+//! Moves machines: asks [`lifecycle::plan`] for the next step, takes it, records what came of it.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use lifecycle::{Observed, Status, Step, plan::Bmc as Known};
+use model::{ChangeError, Level, Machine, Machines, Waiting, ops::clear_deployment};
+use power::PowerError;
+use reconcile::Queue;
+use store::Stored;
+use tokio::{sync::Semaphore, time::Instant};
+
+use crate::bmcs::Bmcs;
+
+/// Machines that are worked on at once.
+const AT_ONCE: usize = 64;
+/// Pause between two questions to a BMC that is to confirm something.
+const CONFIRM_AGAIN: Duration = Duration::from_millis(500);
+/// Pause after a BMC failed.
+const POWER_AGAIN: Duration = Duration::from_secs(3);
+/// How long a machine at rest may take to switch itself off before its BMC does.
+const REST_OFF: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
+
+/// The reconciler of machines; cheap to clone.
+#[derive(Clone)]
+pub struct Reconciler {
+    pub machines: Machines,
+    pub bmcs: Bmcs,
+}
+
+/// When to look again, if nothing happens before.
+type Again = Option<Duration>;
+
+impl Reconciler {
+    /// Reconciles for ever.
+    pub async fn run(self) {
+        let queue = Arc::new(Queue::new());
+        let mut changes = self.machines.store().watch(self.machines.store().revision());
+        for machine in self.machines.all() {
+            queue.add(machine.id.clone());
+        }
+        let feed = queue.clone();
+        tokio::spawn(async move {
+            while let Some(change) = changes.next().await {
+                if &*change.kind == "machine" && change.version.is_some() {
+                    feed.add(change.id.to_string());
+                }
+            }
+        });
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        loop {
+            let work = queue.next().await;
+            let Ok(place) = places.clone().acquire_owned().await else { return };
+            let (reconciler, queue) = (self.clone(), queue.clone());
+            tokio::spawn(async move {
+                let id = work.key().clone();
+                let again = reconciler.reconcile(&id).await;
+                drop(work);
+                drop(place);
+                if let Some(pause) = again {
+                    queue.add_at(id, Instant::now() + pause);
+                }
+            });
+        }
+    }
+
+    async fn reconcile(&self, id: &str) -> Again {
+        let machine = self.machines.get(id)?;
+        match self.step(&machine).await {
+            Ok(again) => again,
+            // Somebody else was quicker, or the store is away: look again.
+            Err(error) => {
+                tracing::warn!(system_id = id, %error, "step not recorded");
+                Some(Duration::from_secs(1))
+            }
+        }
+    }
+
+    async fn step(&self, machine: &Stored<Machine>) -> Result<Again, ChangeError<std::convert::Infallible>> {
+        let now = Timestamp::now();
+        let value = &machine.value;
+        if value.power.kind.is_empty() && self.adopt_bmc(machine).await? {
+            return Ok(None); // the change brings us back
+        }
+        let bmc = if value.power.kind == "redfish" { Known::Known } else { Known::Manual };
+        let seen = Observed { status: value.status, flow: &value.flow, power: value.known_power(), bmc };
+        match lifecycle::plan(&seen, now) {
+            Step::Rest => self.rest(machine, now).await,
+            Step::Wait { reason, until } => {
+                self.record(machine, "machine.wait", |m| {
+                    if m.waiting.as_ref().is_none_or(|w| w.reason != reason || w.until != until) {
+                        let since =
+                            m.waiting.as_ref().filter(|w| w.reason == reason).map_or(now, |w| w.since);
+                        m.waiting = Some(Waiting { reason: reason.clone(), since, until });
+                    }
+                })
+                .await?;
+                Ok(Some(Duration::try_from(until.duration_since(now)).unwrap_or(Duration::from_secs(1))))
+            }
+            Step::BootNetwork => {
+                tracing::info!(system_id = machine.id, "booting over the network");
+                let done = self.with_bmc(value, |bmc| async move { bmc.boot_network().await }).await;
+                self.powered(machine, "on", done, now).await
+            }
+            Step::PowerOff => {
+                let done = self.with_bmc(value, |bmc| async move { bmc.off().await }).await;
+                self.powered(machine, &value.power_state, done, now).await
+            }
+            Step::ConfirmOff { .. } => {
+                let state = self.with_bmc(value, |bmc| async move { bmc.state().await }).await;
+                match state {
+                    Ok(power::Power::Off) => {
+                        self.record(machine, "machine.power", |m| "off".clone_into(&mut m.power_state))
+                            .await?;
+                        Ok(None)
+                    }
+                    _ => Ok(Some(CONFIRM_AGAIN)),
+                }
+            }
+            Step::Move(to) => {
+                self.go(machine, to, now).await?;
+                Ok(None)
+            }
+            Step::Fail(why) => {
+                self.record(machine, "machine.fail", |m| m.fail(&why, now)).await?;
+                let label = value.status.failed().unwrap_or(value.status).label();
+                self.machines.event(Level::Error, &machine.id, label, &why, None).await;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn go(
+        &self,
+        machine: &Stored<Machine>,
+        to: Status,
+        now: Timestamp,
+    ) -> Result<(), ChangeError<std::convert::Infallible>> {
+        let (from, since) = (machine.value.status, machine.value.flow.since);
+        self.machines
+            .change("region", "machine.move", &machine.id, |m, batch| {
+                if m.status != from || m.flow.since != since {
+                    return Ok::<_, std::convert::Infallible>(batch);
+                }
+                m.enter(to, now);
+                let given_back =
+                    matches!(from, Status::Releasing | Status::DiskErasing) && to == Status::Ready;
+                Ok(if given_back { clear_deployment(&machine.id, m, batch) } else { batch })
+            })
+            .await?;
+        let text = format!("From '{}' to '{}'", from.label(), to.label());
+        self.machines.event(Level::Info, &machine.id, to.label(), &text, None).await;
+        Ok(())
+    }
+
+    /// A machine at rest that is still on switches itself off when its agent asks; if it doesn't, its BMC does.
+    async fn rest(
+        &self,
+        machine: &Stored<Machine>,
+        now: Timestamp,
+    ) -> Result<Again, ChangeError<std::convert::Infallible>> {
+        let value = &machine.value;
+        if value.status != Status::Ready || value.power_state != "on" || value.power.kind != "redfish" {
+            return Ok(None);
+        }
+        match self.with_bmc(value, |bmc| async move { bmc.state().await }).await {
+            Ok(power::Power::Off) => {
+                self.record(machine, "machine.power", |m| "off".clone_into(&mut m.power_state)).await?;
+                Ok(None)
+            }
+            Ok(power::Power::On) if now.duration_since(value.flow.since) > REST_OFF => {
+                let _ = self.with_bmc(value, |bmc| async move { bmc.off().await }).await;
+                Ok(Some(POWER_AGAIN))
+            }
+            _ => Ok(Some(CONFIRM_AGAIN)),
+        }
+    }
+
+    /// Looks for the BMC that manages a machine by its UUID; answers whether one was recorded.
+    async fn adopt_bmc(
+        &self,
+        machine: &Stored<Machine>,
+    ) -> Result<bool, ChangeError<std::convert::Infallible>> {
+        let Some(uuid) = &machine.value.hardware_uuid else { return Ok(false) };
+        let Some(power) = self.bmcs.find(uuid).await else { return Ok(false) };
+        self.record(machine, "machine.bmc", |m| {
+            if m.power.kind.is_empty() {
+                m.power = power.clone();
+            }
+        })
+        .await?;
+        let text = "BMC found by the machine's UUID";
+        self.machines.event(Level::Info, &machine.id, "Configured BMC", text, None).await;
+        Ok(true)
+    }
+
+    async fn powered(
+        &self,
+        machine: &Stored<Machine>,
+        state: &str,
+        done: Result<(), PowerError>,
+        now: Timestamp,
+    ) -> Result<Again, ChangeError<std::convert::Infallible>> {
+        let since = machine.value.flow.since;
+        let failed = done.as_ref().err().map(ToString::to_string);
+        self.record(machine, "machine.power", |m| {
+            if m.flow.since != since {
+                return;
+            }
+            match &failed {
+                None => {
+                    m.flow.powered = Some(now);
+                    m.flow.power_failures = 0;
+                    m.flow.power_error = None;
+                    state.clone_into(&mut m.power_state);
+                }
+                Some(why) => {
+                    m.flow.power_failures += 1;
+                    m.flow.power_error = Some(why.clone());
+                    m.flow.power_retry = Some(now + POWER_AGAIN);
+                }
+            }
+        })
+        .await?;
+        if let Some(why) = failed {
+            self.machines.event(Level::Warning, &machine.id, "Power error", &why, None).await;
+        }
+        Ok(None) // the change brings us back
+    }
+
+    async fn with_bmc<T, F>(
+        &self,
+        machine: &Machine,
+        act: impl FnOnce(Box<dyn power::Bmc>) -> F,
+    ) -> Result<T, PowerError>
+    where
+        F: Future<Output = Result<T, PowerError>>,
+    {
+        match self.bmcs.driver(machine)? {
+            Some(bmc) => act(bmc).await,
+            None => Err(PowerError::Unreachable {
+                address: "(none)".to_owned(),
+                why: "no BMC is known".to_owned(),
+            }),
+        }
+    }
+
+    async fn record(
+        &self,
+        machine: &Stored<Machine>,
+        action: &str,
+        mut change: impl FnMut(&mut Machine),
+    ) -> Result<(), ChangeError<std::convert::Infallible>> {
+        self.machines
+            .change("region", action, &machine.id, |m, batch| {
+                change(m);
+                Ok::<_, std::convert::Infallible>(batch)
+            })
+            .await
+            .map(|_| ())
+    }
+}
