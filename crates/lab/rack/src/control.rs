@@ -1,0 +1,89 @@
+//! The control socket: HTTP and JSON on `DIR/lab.sock`.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use bmc::{Fault, Reset};
+use serde::Deserialize;
+
+use crate::lab::Lab;
+use crate::machine::Machine;
+use crate::{PowerAction, Status};
+
+pub(crate) fn router(lab: Arc<Lab>) -> Router {
+    Router::new()
+        .route("/status", get(status))
+        .route("/machines/{name}/power", post(power))
+        .route("/machines/{name}/fault", post(fault))
+        .route("/region/kill", post(kill_region))
+        .route("/shutdown", post(shutdown))
+        .with_state(lab)
+}
+
+async fn status(State(lab): State<Arc<Lab>>) -> Json<Status> {
+    Json(lab.status())
+}
+
+#[derive(Deserialize)]
+struct PowerBody {
+    action: PowerAction,
+}
+
+async fn power(
+    State(lab): State<Arc<Lab>>,
+    Path(name): Path<String>,
+    Json(body): Json<PowerBody>,
+) -> Response {
+    let Some(machine) = find(&lab, &name) else { return no_machine(&name) };
+    let reset = match body.action {
+        PowerAction::On => Reset::On,
+        PowerAction::Off => Reset::ForceOff,
+        PowerAction::Cycle => Reset::ForceRestart,
+    };
+    match bmc::Machine::reset(machine.as_ref(), reset).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+#[derive(Deserialize)]
+struct FaultBody {
+    fault: Fault,
+}
+
+async fn fault(
+    State(lab): State<Arc<Lab>>,
+    Path(name): Path<String>,
+    Json(body): Json<FaultBody>,
+) -> Response {
+    let Some(machine) = find(&lab, &name) else { return no_machine(&name) };
+    machine.faults().set(body.fault);
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn kill_region(State(lab): State<Arc<Lab>>) -> Response {
+    match &lab.region {
+        Some(region) => {
+            region.kill();
+            StatusCode::NO_CONTENT.into_response()
+        }
+        None => (StatusCode::NOT_FOUND, "this lab runs no region").into_response(),
+    }
+}
+
+async fn shutdown(State(lab): State<Arc<Lab>>) -> StatusCode {
+    lab.stop.notify_one();
+    StatusCode::ACCEPTED
+}
+
+fn find<'a>(lab: &'a Lab, name: &str) -> Option<&'a Arc<Machine>> {
+    lab.machines.iter().find(|machine| machine.name() == name)
+}
+
+fn no_machine(name: &str) -> Response {
+    (StatusCode::NOT_FOUND, format!("no machine is named `{name}`")).into_response()
+}
