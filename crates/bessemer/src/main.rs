@@ -1,0 +1,141 @@
+//! Bessemer: bare metal in, Kubernetes out. The binary that composes the roles.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+/// Bare metal in, Kubernetes out.
+#[derive(Debug, Parser)]
+#[command(name = "bessemer", version, max_term_width = 100)]
+struct Args {
+    #[command(flatten)]
+    global: cli::Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the services of a site: MAAS API, DHCP, TFTP, DNS, boot HTTP, metadata, images, power
+    #[command(subcommand)]
+    Region(RegionCommand),
+    /// Run a rack without hardware
+    #[command(subcommand)]
+    Lab(LabCommand),
+    #[command(flatten)]
+    Client(cli::Command),
+}
+
+#[derive(Debug, Subcommand)]
+enum RegionCommand {
+    /// Run until told to stop
+    Run {
+        /// Configuration file (docs/region.md)
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum LabCommand {
+    /// Run until told to stop
+    Run {
+        /// Folder for everything the lab keeps
+        #[arg(long)]
+        dir: PathBuf,
+        /// Configuration file
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Show a running lab as JSON
+    Status {
+        /// The lab's folder
+        #[arg(long)]
+        dir: PathBuf,
+    },
+    /// Remove what a killed lab left behind
+    Clean {
+        /// The lab's folder
+        #[arg(long)]
+        dir: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    // The lab starts this program anew as the first process of its machines.
+    rack::init_if_asked();
+    let args = Args::parse();
+    let done = match args.command {
+        Command::Client(command) => match runtime() {
+            Ok(runtime) => return runtime.block_on(cli::run(args.global, command)),
+            Err(error) => Err(error),
+        },
+        Command::Region(RegionCommand::Run { config }) => serve(|stop| region(config, stop)),
+        Command::Lab(LabCommand::Run { dir, config }) => run_lab(&dir, &config),
+        Command::Lab(LabCommand::Status { dir }) => lab_status(&dir),
+        Command::Lab(LabCommand::Clean { dir }) => rack::clean(&dir).map_err(Into::into),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn region(config: PathBuf, stop: watch::Receiver<bool>) -> Result<()> {
+    let config = region::Config::read(&config)?;
+    region::run(config, stop).await?;
+    Ok(())
+}
+
+fn run_lab(dir: &Path, config: &Path) -> Result<()> {
+    let text =
+        std::fs::read_to_string(config).with_context(|| format!("cannot read {}", config.display()))?;
+    let options = rack::Options::from_toml(&text, dir)?;
+    log();
+    runtime()?.block_on(rack::run(options))?;
+    Ok(())
+}
+
+fn lab_status(dir: &Path) -> Result<()> {
+    let status = runtime()?.block_on(async { rack::LabClient::new(dir)?.status().await })?;
+    println!("{}", serde_json::to_string_pretty(&status)?);
+    Ok(())
+}
+
+/// Runs a service until SIGTERM or SIGINT.
+fn serve<F: Future<Output = Result<()>>>(service: impl FnOnce(watch::Receiver<bool>) -> F) -> Result<()> {
+    log();
+    runtime()?.block_on(async {
+        let (stop, stopped) = watch::channel(false);
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::spawn(async move {
+            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+            tracing::info!("stopping");
+            let _ = stop.send(true);
+        });
+        service(stopped).await
+    })
+}
+
+fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+}
+
+/// JSON lines on standard error; `RUST_LOG` chooses the level.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -1,0 +1,79 @@
+//! Arguments that all commands share, and the tree of commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use secrets::Secret;
+
+use crate::{ContextCommand, ImageCommand, Login, MachineCommand, SshKeyCommand};
+
+/// The client commands as a program of their own.
+#[derive(Debug, Parser)]
+#[command(name = "bessemer", about = "Bare metal in, Kubernetes out")]
+pub struct Cli {
+    /// Shared arguments.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where the help shows what all commands share: after their own.
+const GLOBAL: &str = "Global options";
+
+/// Arguments that all client commands share.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Global {
+    /// Use this context instead of the current one, and instead of --url
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Use this region instead of a context's
+    #[arg(long, global = true, env = "BESSEMER_URL", help_heading = GLOBAL, value_name = "URL")]
+    pub url: Option<String>,
+    /// API key for --url
+    #[arg(long, global = true, env = "BESSEMER_API_KEY", hide_env_values = true, help_heading = GLOBAL, value_name = "KEY")]
+    pub api_key: Option<Secret>,
+    /// PEM file of certificates to trust besides the system's
+    #[arg(long, global = true, env = "BESSEMER_CA", help_heading = GLOBAL, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Form of the output
+    #[arg(short, long, global = true, value_enum, default_value_t, help_heading = GLOBAL, value_name = "FORM")]
+    pub output: Format,
+}
+
+/// Form of the output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// The objects as the region gave them
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+/// The client commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Remember a region and an API key under a name, and use it from now on
+    Login(Login),
+    /// List, choose and forget remembered regions
+    #[command(subcommand)]
+    Context(ContextCommand),
+    /// List, deploy and release machines
+    #[command(subcommand)]
+    Machine(MachineCommand),
+    /// Say what a machine waits for, or why it failed
+    Why {
+        /// Host name, fully qualified name or system id
+        machine: String,
+    },
+    /// List, build, upload and delete operating-system images
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// Manage the SSH keys that your machines are deployed with
+    #[command(subcommand)]
+    SshKey(SshKeyCommand),
+}

@@ -1,0 +1,57 @@
+//! What people type: commands, tables, waits and progress; on client crates only.
+//!
+//! The binary flattens [`Global`] and [`Command`] into its own arguments and hands them to [`run`]; a program or a
+//! test that wants to see what is printed gives [`execute`] a [`Session`] of its own. Results go to the standard
+//! output, in the form of `-o`; progress and remarks go to the standard error output. Every error says what to do
+//! next.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)
+)]
+
+mod args;
+mod context;
+mod error;
+mod image;
+mod login;
+mod machine;
+mod progress;
+mod session;
+mod ssh_key;
+mod text;
+mod wait;
+mod why;
+
+use std::process::ExitCode;
+
+pub use args::{Cli, Command, Format, Global};
+pub use error::CliError;
+pub use image::ImageCommand;
+pub use login::{ContextCommand, Login};
+pub use machine::{EraseArg, MachineCommand, PowerCommand};
+pub use session::{Interrupt, Screen, Session};
+pub use ssh_key::SshKeyCommand;
+
+/// Runs a command with this process's terminal, environment and configuration.
+pub async fn run(global: Global, command: Command) -> ExitCode {
+    let (mut out, mut err, mut input) = (std::io::stdout(), std::io::stderr(), std::io::stdin());
+    let mut session = Session::of_process(&mut out, &mut err, &mut input);
+    let done = execute(&mut session, &global, command).await;
+    session.finish(done)
+}
+
+/// Runs a command in a session; what it has to say is written there, but for the error.
+///
+/// # Errors
+/// [`CliError`], which says what to do next.
+pub async fn execute(session: &mut Session<'_>, global: &Global, command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Login(login) => login::login(session, global, login).await,
+        Command::Context(command) => login::context(session, global, command),
+        Command::Machine(command) => machine::run(session, global, command).await,
+        Command::Why { machine } => why::run(session, global, &machine).await,
+        Command::Image(command) => image::run(session, global, command).await,
+        Command::SshKey(command) => ssh_key::run(session, global, command).await,
+    }
+}
