@@ -1,0 +1,91 @@
+//! cargo xtask: up, down, test, bench, e2e.
+
+mod bench;
+mod e2e;
+mod narrate;
+mod packages;
+mod shell;
+mod site;
+mod test;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Work on Bessemer's own workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", max_term_width = 100)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring up a rack: machines, a region; discovered, commissioned, one deployed.
+    Up {
+        /// What the machines are made of.
+        #[arg(long, value_enum, default_value = "auto")]
+        machines: site::Machines,
+        /// Form of what is printed at the end.
+        #[arg(long, value_enum, default_value = "text")]
+        output: narrate::Output,
+    },
+    /// Take the rack down and leave nothing behind.
+    Down,
+    /// Run every check.
+    Test {
+        /// Leave the lab out.
+        #[arg(long)]
+        fast: bool,
+    },
+    /// Run one of the longer tests.
+    E2e {
+        /// Which.
+        #[arg(value_enum)]
+        name: e2e::Name,
+        /// What the machines are made of.
+        #[arg(long, value_enum, default_value = "namespace")]
+        machines: site::Machines,
+        /// How often, where the test repeats something.
+        #[arg(long, default_value_t = 3)]
+        times: u32,
+    },
+    /// Measure.
+    Bench {
+        /// What.
+        #[arg(value_enum)]
+        name: bench::Name,
+        /// What the machines are made of, where there are any.
+        #[arg(long, value_enum, default_value = "namespace")]
+        machines: site::Machines,
+        /// Form of the figures.
+        #[arg(long, value_enum, default_value = "text")]
+        output: narrate::Output,
+        /// Fail where a figure falls short.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build what the lab boots (kernel, agent, images) into the cache, and say where it is.
+    Bundle,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match args.command {
+        Command::Up { machines, output } => up::up(machines, output),
+        Command::Down => up::down(),
+        Command::Test { fast } => test::run(if fast { test::Extent::Fast } else { test::Extent::Whole }),
+        Command::E2e { name, machines, times } => e2e::run(name, machines, times),
+        Command::Bench { name, machines, output, check } => bench::run(name, machines, output, check),
+        Command::Bundle => site::Bundle::build().map(|bundle| println!("{bundle:#?}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

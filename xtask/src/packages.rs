@@ -1,0 +1,72 @@
+//! Debian packages that the project needs, beside Rust, Go and Node.
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell::{output, run};
+
+/// For the lab and the tests; what image builds need is named by [`bundle::packages`].
+const LAB: &[&str] = &[
+    "bind9-dnsutils",
+    "busybox-static",
+    "curl",
+    "dnsmasq-base",
+    "iproute2",
+    "ipxe",
+    "ipxe-qemu",
+    "isc-dhcp-client",
+    "openssh-client",
+    "postgresql",
+    "qemu-system-x86",
+    "qemu-utils",
+    "seabios",
+    "tftp-hpa",
+    "util-linux",
+    "zstd",
+];
+
+/// For compiling.
+const COMPILING: &[&str] = &["build-essential", "pkg-config"];
+
+/// Installs what is missing; without root or apt it says what is missing and how to get it.
+pub fn ensure() -> Result<()> {
+    let mut wanted: Vec<&str> = LAB.iter().chain(COMPILING).chain(bundle::packages()).copied().collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let missing = missing(&wanted)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    let may = rustix::process::geteuid().is_root() && output("apt-get", &["--version"]).is_ok();
+    if !may {
+        bail!(
+            "these Debian packages are missing; install them as root and try again:\n  apt-get install {list}"
+        );
+    }
+    eprintln!("installing Debian packages: {list}");
+    run("apt-get", &["update", "-q"])?;
+    let mut args = vec!["install", "-q", "-y", "--no-install-recommends"];
+    args.extend(&missing);
+    // SAFETY of the environment: only this child sees it.
+    let status = std::process::Command::new("apt-get")
+        .args(&args)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(std::process::Stdio::null())
+        .status()
+        .context("cannot start apt-get")?;
+    if !status.success() {
+        bail!("apt-get install failed with {status}; install by hand: {list}");
+    }
+    Ok(())
+}
+
+fn missing<'a>(wanted: &[&'a str]) -> Result<Vec<&'a str>> {
+    let text = std::process::Command::new("dpkg-query")
+        .args(["-W", "-f", "${Package} ${db:Status-Status}\n"])
+        .args(wanted)
+        .output()
+        .context("cannot start dpkg-query: this needs Debian or a system like it")?;
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    let there: Vec<&str> = text.lines().filter_map(|line| line.strip_suffix(" installed")).collect();
+    Ok(wanted.iter().copied().filter(|package| !there.contains(package)).collect())
+}

@@ -1,0 +1,318 @@
+//! A lab with a region in it: started, joined, waited for, taken down.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use maas_client::{Client, Machine, MachineFilter};
+use rack::{Kind, LabClient, MachineOptions, MachineStatus, Options};
+use serde::Serialize;
+
+use crate::shell;
+
+/// How long a lab may take to answer, and a region in it.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// Pause between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What machines are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Machines {
+    /// QEMU: they really boot.
+    Qemu,
+    /// Namespaces: the same images at native speed.
+    Namespace,
+    /// One of each.
+    Both,
+    /// QEMU where KVM works, else namespaces.
+    Auto,
+}
+
+impl Machines {
+    /// Two machines of this kind; says which one `auto` chose.
+    pub fn pair(self) -> Vec<MachineOptions> {
+        let kinds = match self {
+            Self::Qemu => [Kind::Qemu, Kind::Qemu],
+            Self::Namespace => [Kind::Namespace, Kind::Namespace],
+            Self::Both => [Kind::Namespace, Kind::Qemu],
+            Self::Auto => {
+                eprintln!("machines: namespaces (KVM is not used yet by `auto`; `--machines qemu` emulates)");
+                [Kind::Namespace, Kind::Namespace]
+            }
+        };
+        (1..)
+            .zip(kinds)
+            .map(|(n, kind)| MachineOptions {
+                name: format!("node-{n}"),
+                kind,
+                memory_mib: 1024,
+                cpus: 2,
+                disk_gib: 8,
+                ssh_port: 0,
+            })
+            .collect()
+    }
+}
+
+/// What a lab boots, from the cache or built.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// The program.
+    pub program: PathBuf,
+    /// Folder of the ephemeral system.
+    pub ephemeral: PathBuf,
+    /// Folders of disk images.
+    pub images: Vec<PathBuf>,
+}
+
+impl Bundle {
+    /// Builds what is not in the cache.
+    pub fn build() -> Result<Self> {
+        let root = shell::root();
+        shell::run(&shell::cargo(), &["build", "--quiet", "--locked", "-p", "bessemer"])?;
+        let cache = bundle::Cache::user();
+        let say = |line: &str| eprintln!("  {line}");
+        let agent = bundle::agent_binary(&root)?;
+        let ephemeral = bundle::ephemeral::build(&cache, &agent, &say)?;
+        let images = ["bookworm", "trixie"]
+            .map(|series| bundle::image::build(&cache, &bundle::image::Recipe::debian(series), &say))
+            .into_iter()
+            .collect::<Result<_, _>>()?;
+        Ok(Self { program: root.join("target/debug/bessemer"), ephemeral, images })
+    }
+}
+
+/// A lab with a region.
+#[derive(Debug)]
+pub struct Site {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its buttons.
+    pub lab: LabClient,
+    /// Its region.
+    pub region: Client,
+    /// Where the region's API is, for people.
+    pub api: SocketAddr,
+}
+
+/// The region's configuration, as far as the lab sets it.
+#[derive(Serialize)]
+struct RegionFile<'a> {
+    data: PathBuf,
+    admin_key_file: PathBuf,
+    ephemeral: &'a Path,
+    images: &'a [PathBuf],
+    network: [NetworkTable; 1],
+    bmc: Vec<BmcTable>,
+}
+
+#[derive(Serialize)]
+struct NetworkTable {
+    interface: &'static str,
+    cidr: &'static str,
+    address: &'static str,
+    dynamic: [&'static str; 2],
+    reserved: [[&'static str; 2]; 1],
+}
+
+#[derive(Serialize)]
+struct BmcTable {
+    address: String,
+    user: String,
+    password: String,
+    ca_file: PathBuf,
+}
+
+impl Site {
+    /// The folder of the rack that `up` makes.
+    pub fn default_dir() -> PathBuf {
+        shell::root().join(".bessemer/lab")
+    }
+
+    /// Joins the lab in `dir` if it runs, else starts one of these machines. Answers whether it was started.
+    pub async fn start(
+        dir: &Path,
+        name: &str,
+        bundle: &Bundle,
+        machines: Vec<MachineOptions>,
+    ) -> Result<(Self, Started)> {
+        if LabClient::new(dir)?.status().await.is_ok() {
+            return Ok((Self::join(dir).await?, Started::Joined));
+        }
+        fs::create_dir_all(dir)?;
+        let mut options = Options { name: name.to_owned(), machines, ..Options::default() };
+        options.probe_kernel = Some(bundle.ephemeral.join("vmlinuz"));
+        let region_file = dir.join("region.toml");
+        let words =
+            [&bundle.program, Path::new("region"), Path::new("run"), Path::new("--config"), &region_file];
+        options.region = Some(words.iter().map(|word| word.display().to_string()).collect());
+        let bmc = (0..options.machines.len())
+            .map(|i| BmcTable {
+                address: format!("https://10.20.0.{}", 101 + i),
+                user: options.bmc.username.clone(),
+                password: options.bmc.password.clone(),
+                ca_file: dir.join("ca/ca.pem"),
+            })
+            .collect();
+        let region = RegionFile {
+            data: dir.join("region"),
+            admin_key_file: dir.join("admin.key"),
+            ephemeral: &bundle.ephemeral,
+            images: &bundle.images,
+            network: [NetworkTable {
+                interface: "br0",
+                cidr: "10.20.0.0/24",
+                address: "10.20.0.1",
+                dynamic: ["10.20.0.150", "10.20.0.249"],
+                reserved: [["10.20.0.1", "10.20.0.120"]],
+            }],
+            bmc,
+        };
+        fs::write(&region_file, toml::to_string(&region)?)?;
+        let lab_file = dir.join("lab.toml");
+        fs::write(&lab_file, toml::to_string(&options)?)?;
+        let log = fs::File::create(dir.join("lab.log"))?;
+        // Its own session: Ctrl-C here leaves the rack running, to be joined again.
+        let mut child = Command::new("setsid");
+        child
+            .arg(&bundle.program)
+            .args(["lab", "run", "--dir"])
+            .arg(dir)
+            .arg("--config")
+            .arg(&lab_file)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let mut child = child.spawn().context("cannot start the lab")?;
+        let deadline = Instant::now() + START_LIMIT;
+        let lab = LabClient::new(dir)?;
+        while lab.status().await.is_err() {
+            if let Some(status) = child.try_wait()? {
+                bail!("the lab ended with {status}:\n{}", tail(&dir.join("lab.log")));
+            }
+            if Instant::now() > deadline {
+                bail!("the lab does not answer:\n{}", tail(&dir.join("lab.log")));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok((Self::join(dir).await?, Started::New))
+    }
+
+    /// Joins the lab in `dir` and waits for its region.
+    pub async fn join(dir: &Path) -> Result<Self> {
+        let lab = LabClient::new(dir)?;
+        let status = lab.status().await?;
+        let forward =
+            status.forwards.iter().find(|f| f.name == "region-api").context("the lab runs no region")?;
+        let api = forward.listen;
+        let deadline = Instant::now() + START_LIMIT;
+        let key_file = dir.join("admin.key");
+        loop {
+            if let Ok(key) = fs::read_to_string(&key_file) {
+                let options = maas_client::Options::default();
+                let region = Client::new(&format!("http://{api}/MAAS"), key.trim().parse()?, &options)?;
+                if region.whoami().await.is_ok() {
+                    return Ok(Self { dir: dir.to_owned(), lab, region, api });
+                }
+            }
+            if Instant::now() > deadline {
+                bail!("the region does not answer:\n{}", tail(&dir.join("region.log")));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Every machine of the lab with the region's view of it, once it has one.
+    pub async fn machines(&self) -> Result<Vec<(MachineStatus, Option<Machine>)>> {
+        let status = self.lab.status().await?;
+        let known = self.region.machines(&MachineFilter::default()).await?;
+        Ok(status
+            .machines
+            .into_iter()
+            .map(|machine| {
+                let uuid = machine.uuid.to_string();
+                let seen = known.iter().find(|k| k.hardware_uuid.as_deref() == Some(&uuid)).cloned();
+                (machine, seen)
+            })
+            .collect())
+    }
+
+    /// Waits until `done` says so of a machine, telling each change; fails when it fails or time is up.
+    pub async fn wait(
+        &self,
+        system_id: &str,
+        limit: Duration,
+        say: &dyn Fn(&str),
+        done: impl Fn(&Machine) -> bool,
+    ) -> Result<Machine> {
+        let deadline = Instant::now() + limit;
+        let mut last = String::new();
+        loop {
+            let machine = self.region.machine(system_id).await?;
+            let why = self.region.why(system_id).await?;
+            let reason = why.as_ref().and_then(|w| w.waiting.as_ref()).map_or("", |w| w.reason.as_str());
+            let line = format!("{}: {} {}", machine.hostname, machine.status_name, reason);
+            if line != last {
+                say(&line);
+                last = line;
+            }
+            if done(&machine) {
+                return Ok(machine);
+            }
+            if machine.status_name.contains("ailed") {
+                bail!("{}: {}: {}", machine.hostname, machine.status_name, machine.error_description);
+            }
+            if Instant::now() > deadline {
+                bail!("{} is still {} ({reason})", machine.hostname, machine.status_name);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Stops the lab and removes its folder.
+    pub async fn remove(dir: &Path, program: &Path) -> Result<()> {
+        if let Ok(lab) = LabClient::new(dir)
+            && let Ok(status) = lab.status().await
+        {
+            lab.shutdown().await?;
+            let process = PathBuf::from(format!("/proc/{}", status.pid));
+            let deadline = Instant::now() + START_LIMIT;
+            while process.exists() && Instant::now() < deadline {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        }
+        if dir.exists() {
+            // Whatever a killed lab left: found by name and by its own records.
+            if program.exists() {
+                shell::run(
+                    &program.display().to_string(),
+                    &["lab", "clean", "--dir", &dir.display().to_string()],
+                )?;
+            }
+            fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a lab was there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Started {
+    /// It was started.
+    New,
+    /// It was running.
+    Joined,
+}
+
+/// The last lines of a log.
+pub fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(20);
+    lines.get(from..).unwrap_or_default().join("\n")
+}

@@ -1,0 +1,62 @@
+//! Who may know whom: the crate arrows of ARCHITECTURE.md, checked against cargo's own metadata.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use std::{collections::BTreeMap, path::Path, process::Command};
+
+use serde_json::Value;
+
+/// Layer of a crate by its folder, and the layers that it may know.
+fn allowed(layer: &str) -> &'static [&'static str] {
+    match layer {
+        "base" => &["base"],
+        "contract" => &["base", "contract"],
+        // The one exception: power's tests run against the lab's virtual BMC (a dev-dependency, not counted here).
+        "metal" => &["base", "contract", "metal"],
+        "lab" => &["base", "contract", "lab"],
+        "bundle" => &["base"],
+        "cli" => &["base", "contract", "bundle"],
+        "bessemer" => &["base", "contract", "metal", "lab", "bundle", "cli"],
+        "xtask" => &["base", "contract", "lab", "bundle"],
+        other => panic!("{other} is not a folder of the architecture"),
+    }
+}
+
+fn layer(manifest: &str, root: &Path) -> String {
+    let path = Path::new(manifest).strip_prefix(root).unwrap();
+    let mut parts = path.iter().map(|part| part.to_str().unwrap());
+    match parts.next().unwrap() {
+        "crates" => parts.next().unwrap().to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+#[test]
+fn crates_know_only_whom_they_may() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let out = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let metadata: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let layers: BTreeMap<&str, String> = packages
+        .iter()
+        .map(|p| (p["name"].as_str().unwrap(), layer(p["manifest_path"].as_str().unwrap(), root)))
+        .collect();
+    let mut wrong = Vec::new();
+    for package in packages {
+        let name = package["name"].as_str().unwrap();
+        let known = package["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"].is_null());
+        for dependency in known {
+            let dependency = dependency["name"].as_str().unwrap();
+            if let Some(layer) = layers.get(dependency)
+                && !allowed(&layers[name]).contains(&layer.as_str())
+            {
+                wrong.push(format!("{name} ({}) knows {dependency} ({layer})", layers[name]));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
