@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::thread::{CapabilitySet, capability_is_in_bounding_set};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::RackError;
 use crate::error::Doing as _;
@@ -61,21 +63,55 @@ pub(crate) fn find_root(disk: &Path) -> Result<Root, RackError> {
         .ok_or_else(|| nothing("no partition holds a Linux file system".into()))
 }
 
-/// Label and UUID of the ext4 file system on a device (`s_volume_name` and `s_uuid` of its superblock).
-pub(crate) fn ext4_names(device: &Path) -> Result<(String, String), RackError> {
-    const SUPERBLOCK: u64 = 1024;
-    const MAGIC: &[u8] = &[0x53, 0xef];
-    let doing = || format!("reading the file system of {}", device.display());
-    let mut block = [0; 0x88];
-    fs::File::open(device).and_then(|file| file.read_exact_at(&mut block, SUPERBLOCK)).doing(doing)?;
-    let (Some(MAGIC), Some(uuid), Some(label)) =
-        (block.get(0x38..0x3a), block.get(0x68..0x78), block.get(0x78..0x88))
-    else {
-        return Err(std::io::Error::other("not ext4")).doing(doing);
-    };
-    let uuid = uuid::Uuid::from_slice(uuid).map_err(std::io::Error::other).doing(doing)?;
-    let label = String::from_utf8_lossy(label).trim_end_matches('\0').to_owned();
-    Ok((label, uuid.to_string()))
+/// What the superblock of an ext4 file system says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ext4 {
+    /// `s_volume_name`.
+    pub label: String,
+    /// `s_uuid`.
+    pub uuid: Uuid,
+    /// Length of the file system in bytes.
+    pub size: u64,
+}
+
+impl Ext4 {
+    /// Reads the superblock on a device.
+    pub(crate) fn read(device: &Path) -> Result<Self, RackError> {
+        const SUPERBLOCK: u64 = 1024;
+        let doing = || format!("reading the file system of {}", device.display());
+        let mut block = [0; 0x154];
+        fs::File::open(device).and_then(|file| file.read_exact_at(&mut block, SUPERBLOCK)).doing(doing)?;
+        Self::parse(&block).ok_or_else(|| std::io::Error::other("it is not ext4")).doing(doing)
+    }
+
+    /// Fields by their offsets in `struct ext4_super_block` (the kernel's `Documentation/filesystems/ext4`).
+    fn parse(block: &[u8]) -> Option<Self> {
+        let number = |at: usize| block.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+        if block.get(0x38..0x3a)? != [0x53, 0xef] {
+            return None;
+        }
+        let blocks = u64::from(number(0x4)?) | u64::from(number(0x150)?) << 32;
+        Some(Self {
+            label: String::from_utf8_lossy(block.get(0x78..0x88)?).trim_end_matches('\0').to_owned(),
+            uuid: Uuid::from_slice(block.get(0x68..0x78)?).ok()?,
+            size: blocks.checked_mul(1024u64.checked_shl(number(0x18)?)?)?,
+        })
+    }
+}
+
+/// Grows the file system on `device` to its partition's `size` where this host's kernel would refuse the machine
+/// that: growing while mounted wants `CAP_SYS_RESOURCE`, which a lab inside a container or virtual machine may lack.
+pub(crate) fn grow_where_machines_cannot(device: &Path, size: u64) -> Result<(), RackError> {
+    const WORTH_IT: u64 = 64 << 20;
+    let capable = capability_is_in_bounding_set(CapabilitySet::SYS_RESOURCE).unwrap_or(true);
+    if capable || size < Ext4::read(device)?.size.saturating_add(WORTH_IT) {
+        return Ok(());
+    }
+    let name = device.display().to_string();
+    // 1: errors were corrected, such as a journal to replay after a power cut.
+    tool::run_accepting(&["e2fsck", "-f", "-p", &name], &[0, 1])?;
+    tool::run_words(&["resize2fs", &name])?;
+    Ok(())
 }
 
 /// Puts a loop device over a whole disk file.
@@ -139,4 +175,36 @@ fn lock() -> Result<fs::File, RackError> {
     let file = fs::File::options().create(true).append(true).open(LOCK).doing(doing)?;
     flock(&file, FlockOperation::LockExclusive).doing(doing)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_superblock_is_read() {
+        let mut block = [0; 0x154];
+        assert_eq!(Ext4::parse(&block), None);
+        block[0x38..0x3a].copy_from_slice(&[0x53, 0xef]);
+        block[0x4] = 3;
+        block[0x18] = 2;
+        block[0x78..0x7c].copy_from_slice(b"root");
+        let found = Ext4::parse(&block).unwrap();
+        assert_eq!((found.label.as_str(), found.size), ("root", 3 * 4096));
+    }
+
+    #[test]
+    fn the_root_partition_is_found_by_its_type() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("disk.img");
+        create(&disk, 64 << 20).unwrap();
+        assert!(find_root(&disk).unwrap_err().to_string().contains("partition table"));
+        let mut table = gpt::GptConfig::new().writable(true).create(&disk).unwrap();
+        table.add_partition("data", 32 << 20, gpt::partition_types::LINUX_FS, 0, None).unwrap();
+        table.add_partition("root", 16 << 20, gpt::partition_types::LINUX_ROOT_X64, 0, None).unwrap();
+        table.write().unwrap();
+        let root = find_root(&disk).unwrap();
+        assert_eq!((root.number, root.size), (2, 16 << 20));
+        assert!(root.offset > 32 << 20);
+    }
 }

@@ -63,7 +63,6 @@ pub(crate) fn plug_in_machine(lab: &str, name: &str, index: usize, mac: &str) ->
     ))?;
     tool::run(&format!("ip -n {site} link set {port} master {BRIDGE} up"))?;
     tool::run(&format!("ip -n {namespace} link set lo up"))?;
-    tool::run(&format!("ip -n {namespace} link set {INTERFACE} up"))?;
     Ok(())
 }
 

@@ -13,6 +13,11 @@ pub(crate) fn run(line: &str) -> Result<String, RackError> {
 
 /// Runs a command whose words may hold blanks.
 pub(crate) fn run_words(words: &[&str]) -> Result<String, RackError> {
+    run_accepting(words, &[0])
+}
+
+/// The same for a program that says more than success by its exit code.
+pub(crate) fn run_accepting(words: &[&str], accepted: &[i32]) -> Result<String, RackError> {
     let Some((program, arguments)) = words.split_first() else { return Ok(String::new()) };
     let command = words.join(" ");
     let output = Command::new(program)
@@ -20,7 +25,7 @@ pub(crate) fn run_words(words: &[&str]) -> Result<String, RackError> {
         .stdin(Stdio::null())
         .output()
         .doing(|| format!("starting `{command}` (is {program} installed?)"))?;
-    if output.status.success() {
+    if output.status.code().is_some_and(|code| accepted.contains(&code)) {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     } else {
         Err(RackError::Tool { command, output: String::from_utf8_lossy(&output.stderr).trim().to_owned() })

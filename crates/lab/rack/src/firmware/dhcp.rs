@@ -99,6 +99,9 @@ impl Client {
         };
         option(53, &[kind]);
         option(57, &1500u16.to_be_bytes());
+        let mut hardware = vec![1];
+        hardware.extend(self.mac);
+        option(61, &hardware);
         option(60, b"PXEClient:Arch:00000:UNDI:002001");
         option(77, b"iPXE");
         option(93, &[0, 0]);

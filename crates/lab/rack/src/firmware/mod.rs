@@ -85,6 +85,7 @@ fn from_disk(board: &Board) -> Result<Option<Found>, RackError> {
 
 fn from_network(board: &Board) -> Result<Option<Found>, RackError> {
     let client = dhcp::Client { mac: mac_bytes(&board.mac)?, uuid: board.uuid };
+    tool::run(&format!("ip link set {INTERFACE} up"))?;
     say("DHCP ...");
     let lease =
         dhcp::acquire(INTERFACE, client).map_err(|error| RackError::Firmware(format!("DHCP: {error}")))?;
@@ -93,14 +94,15 @@ fn from_network(board: &Board) -> Result<Option<Found>, RackError> {
         lease.address, lease.prefix, lease.server, lease.filename
     ));
     configure(&lease)?;
-    // The system that starts does its own DHCP on an interface without an address.
     let outcome = follow(board, &lease);
-    tool::run(&format!("ip addr flush dev {INTERFACE}"))?;
+    // The system that starts finds its card as after a reset: down, without addresses of either family.
+    tool::run(&format!("ip -4 addr flush dev {INTERFACE}"))?;
+    tool::run(&format!("ip link set {INTERFACE} down"))?;
     outcome
 }
 
 fn configure(lease: &dhcp::Lease) -> Result<(), RackError> {
-    tool::run(&format!("ip addr flush dev {INTERFACE}"))?;
+    tool::run(&format!("ip -4 addr flush dev {INTERFACE}"))?;
     tool::run(&format!("ip addr add {}/{} dev {INTERFACE}", lease.address, lease.prefix))?;
     if let Some(router) = lease.router {
         tool::run(&format!("ip route replace default via {router}"))?;

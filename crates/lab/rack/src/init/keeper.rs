@@ -75,6 +75,7 @@ fn start_machine(board: &Board, group: &str, root: &Path, leash: &Leash) -> Resu
         Found::Network { initrds, cmdline } => (root::Source::Initrds(initrds), cmdline),
         Found::Disk(part) => {
             let device = disk::attach_root(&board.disk, &part)?;
+            disk::grow_where_machines_cannot(&device, part.size)?;
             (root::Source::Disk(device), "BOOT_IMAGE=/boot/vmlinuz root=LABEL=root ro console=ttyS0".into())
         }
     };

@@ -25,7 +25,7 @@ use uuid::Uuid;
 use super::cgroup::Hierarchy;
 use super::{Ended, fakes};
 use crate::RackError;
-use crate::disk;
+use crate::disk::Ext4;
 use crate::error::Doing as _;
 use crate::firmware;
 
@@ -175,9 +175,9 @@ fn devices(machine: &Machine) -> Result<(), RackError> {
 
 /// The links by which udev makes `LABEL=` and `UUID=` of `/etc/fstab` work.
 fn name_file_system(device: &Path, dev: &Path) -> Result<(), RackError> {
-    let (label, uuid) = disk::ext4_names(device)?;
+    let Ext4 { label, uuid, .. } = Ext4::read(device)?;
     let target = Path::new("../..").join(device.file_name().unwrap_or_default());
-    for (by, name) in [("disk/by-label", label), ("disk/by-uuid", uuid)] {
+    for (by, name) in [("disk/by-label", label), ("disk/by-uuid", uuid.to_string())] {
         if !name.is_empty() && !name.contains('/') {
             symlink(&target, folder(dev, by)?.join(&name)).doing(|| format!("making /dev/{by}/{name}"))?;
         }

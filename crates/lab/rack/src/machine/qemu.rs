@@ -132,7 +132,10 @@ impl Guest<'_> {
             ("-boot", format!("order={order},reboot-timeout=5000")),
         ];
         let flags = words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
-        std::iter::once(PROGRAM.to_owned()).chain(flags).chain(["-no-reboot".to_owned()]).collect()
+        std::iter::once(PROGRAM.to_owned())
+            .chain(flags)
+            .chain(["-no-reboot".to_owned(), "-nodefaults".to_owned()])
+            .collect()
     }
 }
 
