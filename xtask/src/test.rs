@@ -27,12 +27,12 @@ pub fn run(extent: Extent) -> Result<()> {
             &["clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
         )
     })?;
-    steps.take("deny", || match shell::output("cargo-deny", &["--version"]) {
-        Ok(_) => shell::run("cargo-deny", &["--offline", "check", "bans", "licenses", "sources"]),
-        Err(_) => {
-            eprintln!("cargo-deny is not installed: bans, licences and sources are not checked here");
-            Ok(())
+    steps.take("deny", || {
+        if shell::output("cargo-deny", &["--version"]).is_ok() {
+            return shell::run("cargo-deny", &["--offline", "check", "bans", "licenses", "sources"]);
         }
+        eprintln!("cargo-deny is not installed: bans, licences and sources are not checked here");
+        Ok(())
     })?;
     steps.take("tests", || shell::run(&cargo, &["test", "--workspace", "--locked", "--no-fail-fast"]))?;
     if extent == Extent::Whole {

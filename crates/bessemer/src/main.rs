@@ -62,6 +62,31 @@ enum LabCommand {
         #[arg(long)]
         dir: PathBuf,
     },
+    /// Press a machine's power button
+    Power {
+        /// The lab's folder
+        #[arg(long)]
+        dir: PathBuf,
+        /// Name of the machine in the lab
+        machine: String,
+        /// What to do
+        #[arg(value_parser = power_action)]
+        action: rack::PowerAction,
+    },
+    /// Show what a machine wrote on its serial console
+    Console {
+        /// The lab's folder
+        #[arg(long)]
+        dir: PathBuf,
+        /// Name of the machine in the lab
+        machine: String,
+    },
+    /// Switch everything off and end the lab
+    Down {
+        /// The lab's folder
+        #[arg(long)]
+        dir: PathBuf,
+    },
     /// Remove what a killed lab left behind
     Clean {
         /// The lab's folder
@@ -82,6 +107,13 @@ fn main() -> ExitCode {
         Command::Region(RegionCommand::Run { config }) => serve(|stop| region(config, stop)),
         Command::Lab(LabCommand::Run { dir, config }) => run_lab(&dir, &config),
         Command::Lab(LabCommand::Status { dir }) => lab_status(&dir),
+        Command::Lab(LabCommand::Power { dir, machine, action }) => {
+            in_lab(&dir, async |lab| Ok(lab.power(&machine, action).await?))
+        }
+        Command::Lab(LabCommand::Console { dir, machine }) => {
+            in_lab(&dir, async |lab| console(&lab, &machine).await)
+        }
+        Command::Lab(LabCommand::Down { dir }) => in_lab(&dir, async |lab| Ok(lab.shutdown().await?)),
         Command::Lab(LabCommand::Clean { dir }) => rack::clean(&dir).map_err(Into::into),
     };
     match done {
@@ -109,9 +141,37 @@ fn run_lab(dir: &Path, config: &Path) -> Result<()> {
 }
 
 fn lab_status(dir: &Path) -> Result<()> {
-    let status = runtime()?.block_on(async { rack::LabClient::new(dir)?.status().await })?;
-    println!("{}", serde_json::to_string_pretty(&status)?);
+    in_lab(dir, async |lab| {
+        println!("{}", serde_json::to_string_pretty(&lab.status().await?)?);
+        Ok(())
+    })
+}
+
+/// Does something with the lab in a folder.
+fn in_lab(dir: &Path, work: impl AsyncFnOnce(rack::LabClient) -> Result<()>) -> Result<()> {
+    let lab = rack::LabClient::new(dir)?;
+    runtime()?.block_on(work(lab))
+}
+
+async fn console(lab: &rack::LabClient, machine: &str) -> Result<()> {
+    let status = lab.status().await?;
+    let found = status.machines.iter().find(|m| m.name == machine).with_context(|| {
+        let names: Vec<&str> = status.machines.iter().map(|m| m.name.as_str()).collect();
+        format!("no machine is named {machine}; there are {}", names.join(", "))
+    })?;
+    let mut log = std::fs::File::open(&found.console_log)
+        .with_context(|| format!("{machine} has not written anything yet; is it on?"))?;
+    std::io::copy(&mut log, &mut std::io::stdout())?;
     Ok(())
+}
+
+fn power_action(text: &str) -> Result<rack::PowerAction, String> {
+    match text {
+        "on" => Ok(rack::PowerAction::On),
+        "off" => Ok(rack::PowerAction::Off),
+        "cycle" => Ok(rack::PowerAction::Cycle),
+        _ => Err("on, off or cycle".to_owned()),
+    }
 }
 
 /// Runs a service until SIGTERM or SIGINT.

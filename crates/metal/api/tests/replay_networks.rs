@@ -160,7 +160,7 @@ impl Region {
             }
             match call.get("json") {
                 None if text("text") != body => {
-                    differences.push(format!("{what}: {:?}, {body:?}", text("text")))
+                    differences.push(format!("{what}: {:?}, {body:?}", text("text")));
                 }
                 None => {}
                 Some(there) => match serde_json::from_str::<Value>(&body) {

@@ -185,7 +185,8 @@ fn decoded(data: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::decoded;
+    use base64::{Engine, prelude::BASE64_STANDARD};
     use proptest::prelude::*;
 
     proptest! {

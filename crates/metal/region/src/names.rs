@@ -103,9 +103,10 @@ fn zones(machines: &Machines, config: &Config) -> Zones {
             add(&owner, resource.address_ttl, &data);
         }
         for record in &resource.records {
-            match data_of(record) {
-                Some(data) => add(&owner, record.ttl, &data),
-                None => tracing::debug!(owner, rrtype = record.rrtype, "record type or data not served"),
+            if let Some(data) = data_of(record) {
+                add(&owner, record.ttl, &data);
+            } else {
+                tracing::debug!(owner, rrtype = record.rrtype, "record type or data not served");
             }
         }
     }

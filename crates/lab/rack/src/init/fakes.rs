@@ -6,22 +6,6 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-/// The machine's network card is one end of a virtual cable, and images rightly leave such interfaces to container
-/// networks. This says that it is wired; what cloud-init writes (`10-…`) goes before it.
-pub(super) const NETWORK: &str = "\
-[Match]
-Name=eth0
-
-[Network]
-DHCP=ipv4
-LinkLocalAddressing=ipv6
-
-[DHCPv4]
-ClientIdentifier=mac
-UseDomains=yes
-UseHostname=no
-";
-
 /// Sysctls that kubelet insists on, as it wants them: the host's own stay as they are.
 pub(super) const SYSCTLS: [(&str, &str); 6] = [
     ("vm/overcommit_memory", "1\n"),

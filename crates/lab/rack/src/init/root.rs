@@ -109,10 +109,6 @@ fn prepare(machine: &Machine) -> Result<(), RackError> {
     devices(machine)?;
     processes(machine)?;
     system(machine)?;
-    if let Source::Disk(_) = machine.source {
-        let file = folder(root, "run/systemd/network")?.join("49-lab-eth0.network");
-        fs::write(&file, fakes::NETWORK).doing(|| format!("writing {}", file.display()))?;
-    }
     rustix::system::sethostname(b"localhost").doing(|| "setting the host name".into())?;
     enter(root)?;
     drop_capabilities()
