@@ -2,6 +2,7 @@
 
 mod bench;
 mod e2e;
+mod host;
 mod narrate;
 mod packages;
 mod shell;
@@ -51,6 +52,9 @@ enum Command {
         /// How often, where the test repeats something.
         #[arg(long, default_value_t = 3)]
         times: u32,
+        /// Where the test draws lots: the same number, the same lots.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Measure.
     Bench {
@@ -77,7 +81,7 @@ fn main() -> ExitCode {
         Command::Up { machines, output } => up::up(machines, output),
         Command::Down => up::down(),
         Command::Test { fast } => test::run(if fast { test::Extent::Fast } else { test::Extent::Whole }),
-        Command::E2e { name, machines, times } => e2e::run(name, machines, times),
+        Command::E2e { name, machines, times, seed } => e2e::run(name, machines, times, seed),
         Command::Bench { name, machines, output, check } => bench::run(name, machines, output, check),
         Command::Bundle => site::Bundle::build().map(|bundle| println!("{bundle:#?}")),
     };

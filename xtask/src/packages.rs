@@ -52,6 +52,7 @@ pub fn ensure() -> Result<()> {
         .args(&args)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .stdin(std::process::Stdio::null())
+        .stdout(std::io::stderr())
         .status()
         .context("cannot start apt-get")?;
     if !status.success() {

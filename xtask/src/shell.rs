@@ -12,13 +12,20 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
 }
 
-/// Runs a program in the workspace with its output shown; fails if it does.
+/// Where cargo puts what it builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Runs a program in the workspace with its output shown, on standard error: standard output is for results.
+/// Fails if it does.
 pub fn run(program: &str, args: &[&str]) -> Result<()> {
     eprintln!("$ {program} {}", args.join(" "));
     let status = Command::new(program)
         .args(args)
         .current_dir(root())
         .stdin(Stdio::null())
+        .stdout(std::io::stderr())
         .status()
         .with_context(|| format!("cannot start {program}"))?;
     if !status.success() {

@@ -9,14 +9,18 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use maas_client::{Client, Machine, MachineFilter};
+use maas_client::{Client, Machine, MachineFilter, Status};
 use rack::{Kind, LabClient, MachineOptions, MachineStatus, Options};
 use serde::Serialize;
 
-use crate::shell;
+use crate::{host, narrate, shell};
 
 /// How long a lab may take to answer, and a region in it.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long a region that was killed may stay away.
+const REGION_AWAY: Duration = Duration::from_secs(60);
+/// How long what a lab held may take to go.
+const LEAVE_LIMIT: Duration = Duration::from_secs(15);
 /// Pause between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -76,19 +80,19 @@ impl Bundle {
         let root = shell::root();
         shell::run(&shell::cargo(), &["build", "--quiet", "--locked", "-p", "bessemer"])?;
         let cache = bundle::Cache::user();
-        let say = |line: &str| eprintln!("  {line}");
+        let say = |line: &str| narrate::say(&format!("  {line}"));
         let agent = bundle::agent_binary(&root)?;
         let ephemeral = bundle::ephemeral::build(&cache, &agent, &say)?;
         let images = ["bookworm", "trixie"]
             .map(|series| bundle::image::build(&cache, &bundle::image::Recipe::debian(series), &say))
             .into_iter()
             .collect::<Result<_, _>>()?;
-        Ok(Self { program: root.join("target/debug/bessemer"), ephemeral, images })
+        Ok(Self { program: shell::target().join("debug/bessemer"), ephemeral, images })
     }
 }
 
 /// A lab with a region.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Site {
     /// Its folder.
     pub dir: PathBuf,
@@ -134,16 +138,34 @@ impl Site {
         shell::root().join(".bessemer/lab")
     }
 
-    /// Joins the lab in `dir` if it runs, else starts one of these machines. Answers whether it was started.
+    /// The machines of the lab that was last started in `dir`.
+    pub fn laid_out(dir: &Path) -> Option<Vec<MachineOptions>> {
+        let text = fs::read_to_string(dir.join("lab.toml")).ok()?;
+        Some(toml::from_str::<Options>(&text).ok()?.machines)
+    }
+
+    /// Joins the lab in `dir` if it runs, else starts one of these machines, with the disks and the region's data
+    /// that are there.
     pub async fn start(
         dir: &Path,
         name: &str,
         bundle: &Bundle,
         machines: Vec<MachineOptions>,
     ) -> Result<(Self, Started)> {
+        let kinds = |of: &[MachineOptions]| of.iter().map(|m| m.kind).collect::<Vec<_>>();
+        let before = Self::laid_out(dir);
+        if let Some(there) = before.as_deref().map(kinds).filter(|there| *there != kinds(&machines)) {
+            bail!(
+                "the rack in {} is made of {there:?} machines, not of {:?}: leave `--machines` out to go on with it, \
+                 or take it down first",
+                dir.display(),
+                kinds(&machines)
+            );
+        }
         if LabClient::new(dir)?.status().await.is_ok() {
             return Ok((Self::join(dir).await?, Started::Joined));
         }
+        let started = if before.is_some() { Started::Again } else { Started::New };
         fs::create_dir_all(dir)?;
         let mut options = Options { name: name.to_owned(), machines, ..Options::default() };
         options.probe_kernel = Some(bundle.ephemeral.join("vmlinuz"));
@@ -200,7 +222,7 @@ impl Site {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        Ok((Self::join(dir).await?, Started::New))
+        Ok((Self::join(dir).await?, started))
     }
 
     /// Joins the lab in `dir` and waits for its region.
@@ -214,7 +236,8 @@ impl Site {
         let key_file = dir.join("admin.key");
         loop {
             if let Ok(key) = fs::read_to_string(&key_file) {
-                let options = maas_client::Options::default();
+                let options =
+                    maas_client::Options { retry_for: REGION_AWAY, ..maas_client::Options::default() };
                 let region = Client::new(&format!("http://{api}/MAAS"), key.trim().parse()?, &options)?;
                 if region.whoami().await.is_ok() {
                     return Ok(Self { dir: dir.to_owned(), lab, region, api });
@@ -247,35 +270,75 @@ impl Site {
         &self,
         system_id: &str,
         limit: Duration,
-        say: &dyn Fn(&str),
         done: impl Fn(&Machine) -> bool,
     ) -> Result<Machine> {
+        let mut all = self.follow(&[system_id.to_owned()], limit, done).await?;
+        all.pop().context("no machine to wait for")
+    }
+
+    /// The same for several at once.
+    pub async fn follow(
+        &self,
+        ids: &[String],
+        limit: Duration,
+        done: impl Fn(&Machine) -> bool,
+    ) -> Result<Vec<Machine>> {
         let deadline = Instant::now() + limit;
-        let mut last = String::new();
+        let mut told = vec![String::new(); ids.len()];
         loop {
-            let machine = self.region.machine(system_id).await?;
-            let why = self.region.why(system_id).await?;
-            let reason = why.as_ref().and_then(|w| w.waiting.as_ref()).map_or("", |w| w.reason.as_str());
-            let line = format!("{}: {} {}", machine.hostname, machine.status_name, reason);
-            if line != last {
-                say(&line);
-                last = line;
+            let mut arrived = Vec::new();
+            for (id, told) in ids.iter().zip(&mut told) {
+                let machine = self.region.machine(id).await?;
+                let why = self.region.why(id).await?;
+                let reason =
+                    why.as_ref().and_then(|w| w.waiting.as_ref()).map_or("", |w| w.reason.as_str());
+                let line = sentence(&machine, reason);
+                if line != *told {
+                    narrate::say(&format!("  {line}"));
+                    *told = line;
+                }
+                if done(&machine) {
+                    arrived.push(machine);
+                } else if machine.status.is_failed() {
+                    bail!("{}", self.how_to_go_on(&machine).await);
+                } else if Instant::now() > deadline {
+                    bail!("{told}: that takes longer than {limit:?}");
+                }
             }
-            if done(&machine) {
-                return Ok(machine);
-            }
-            if machine.status_name.contains("ailed") {
-                bail!("{}: {}: {}", machine.hostname, machine.status_name, machine.error_description);
-            }
-            if Instant::now() > deadline {
-                bail!("{} is still {} ({reason})", machine.hostname, machine.status_name);
+            if arrived.len() == ids.len() {
+                return Ok(arrived);
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
-    /// Stops the lab and removes its folder.
+    /// What has failed, and the lines that try it again.
+    async fn how_to_go_on(&self, machine: &Machine) -> String {
+        let verb = match machine.status {
+            Status::FailedDeployment => "deploy",
+            Status::FailedReleasing | Status::FailedDiskErasing => "release",
+            _ => "commission",
+        };
+        let consoles = self.lab.status().await.map(|status| status.machines).unwrap_or_default();
+        let uuid = machine.hardware_uuid.as_deref().unwrap_or_default();
+        let console = consoles.into_iter().find(|m| m.uuid.to_string() == uuid).map(|m| m.console_log);
+        format!(
+            "{}: {}: {}\n  its console:  {}\n  to try again: BESSEMER_URL=http://{}/MAAS \
+             BESSEMER_API_KEY=$(cat {}) target/debug/bessemer machine {verb} {} --wait\n  \
+             or start over: cargo xtask down",
+            machine.hostname,
+            machine.status_name,
+            machine.error_description,
+            console.unwrap_or_default().display(),
+            self.api,
+            self.dir.join("admin.key").display(),
+            machine.hostname,
+        )
+    }
+
+    /// Stops the lab and removes its folder; fails if anything is left then.
     pub async fn remove(dir: &Path, program: &Path) -> Result<()> {
+        let name = Self::name(dir);
         if let Ok(lab) = LabClient::new(dir)
             && let Ok(status) = lab.status().await
         {
@@ -296,15 +359,41 @@ impl Site {
             }
             fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
         }
-        Ok(())
+        // What the kernel takes away lazily gets a moment.
+        let deadline = Instant::now() + LEAVE_LIMIT;
+        loop {
+            let left = host::leftovers(&name, dir);
+            if left.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("the rack `{name}` left something behind:\n  {}", left.join("\n  "));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
+
+    /// The lab's name: what its file says, else its folder's.
+    fn name(dir: &Path) -> String {
+        let said = fs::read_to_string(dir.join("lab.toml")).ok();
+        let said = said.and_then(|text| toml::from_str::<Options>(&text).ok()).map(|options| options.name);
+        said.or_else(|| Some(dir.file_name()?.to_str()?.to_owned())).unwrap_or_default()
+    }
+}
+
+/// How a machine stands.
+fn sentence(machine: &Machine, reason: &str) -> String {
+    let gap = if reason.is_empty() { "" } else { ": " };
+    format!("{}: {}{gap}{reason}", machine.hostname, machine.status_name)
 }
 
 /// Whether a lab was there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Started {
-    /// It was started.
+    /// It was started for the first time.
     New,
+    /// It was started with what an earlier one left: disks, the region's data.
+    Again,
     /// It was running.
     Joined,
 }

@@ -3,31 +3,33 @@
 
 use std::{
     fs,
-    path::Path,
+    io::{Read, Write},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
-use maas_client::Deploy;
+use maas_client::{Commission, Deploy, Status};
+use rack::{PowerAction, PowerState};
+use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
 use crate::{
-    narrate::{Narrator, Output},
+    narrate::{self, Narrator, Output},
     packages,
-    site::{Bundle, Machines, Site},
+    site::{Bundle, Machines, Site, Started},
 };
 
 /// How long a machine may take from power-on to Ready, and from the deploy call to SSH.
-const LIMIT: Duration = Duration::from_secs(15 * 60);
+pub const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Brings up a rack, or goes on where an earlier call stopped.
 pub fn up(machines: Machines, output: Output) -> Result<()> {
     let mut narrator = Narrator::new();
-    narrator.say("checking this machine's packages");
-    packages::ensure()?;
-    narrator.say("building, or taking from the cache: program, ephemeral system, images");
-    let bundle = Bundle::build()?;
+    let _alone = alone(&Site::default_dir())?;
+    narrator.step("packages", packages::ensure)?;
+    let bundle = narrator.step("build", Bundle::build)?;
     runtime()?.block_on(async {
         let summary = rack(&mut narrator, &Site::default_dir(), "lab", &bundle, machines).await?;
         report(&summary, &narrator, output);
@@ -37,10 +39,40 @@ pub fn up(machines: Machines, output: Output) -> Result<()> {
 
 /// Takes the rack down.
 pub fn down() -> Result<()> {
+    let _alone = alone(&Site::default_dir())?;
     let program = crate::shell::root().join("target/debug/bessemer");
     runtime()?.block_on(Site::remove(&Site::default_dir(), &program))?;
-    eprintln!("the rack is down");
+    eprintln!("the rack is down: no process, namespace, mount or loop device of it is left");
     Ok(())
+}
+
+/// The right to change the rack in `dir`, held while the file is open and lost with the process.
+fn alone(dir: &Path) -> Result<fs::File> {
+    let path = dir.with_extension("lock");
+    fs::create_dir_all(path.parent().context("the rack's folder is in no other")?)?;
+    let mut file = fs::File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {
+            file.set_len(0)?;
+            write!(file, "{}", std::process::id())?;
+            Ok(file)
+        }
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut holder = String::new();
+            file.read_to_string(&mut holder)?;
+            bail!(
+                "another `cargo xtask up` or `down` (process {holder}) is at work on this rack: wait for it, or end it \
+                 with Ctrl-C; what it began goes on, and `up` goes on from there"
+            )
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
 }
 
 /// The runtime of commands that wait.
@@ -66,7 +98,16 @@ pub async fn rack(
     bundle: &Bundle,
     machines: Machines,
 ) -> Result<Summary> {
-    let (site, _) = narrator.phase("lab", Site::start(dir, name, bundle, machines.pair())).await?;
+    let wanted = match (machines, Site::laid_out(dir)) {
+        (Machines::Auto, Some(there)) => there,
+        _ => machines.pair(),
+    };
+    let (site, started) = narrator.phase("lab", Site::start(dir, name, bundle, wanted)).await?;
+    match started {
+        Started::New => narrate::say("  a new rack"),
+        Started::Again => narrate::say("  the rack was not running: started again with its disks and data"),
+        Started::Joined => narrate::say("  the rack is running: going on from where it stands"),
+    }
     let ids = narrator.phase("commission", commission(&site)).await?;
     let key = ssh_key(&site).await?;
     let first = ids.first().context("the lab has no machines")?;
@@ -83,20 +124,22 @@ pub async fn rack(
                    "bmc_uuid": lab.uuid, "console": lab.console_log})
         })
         .collect();
-    let json = json!({"machines": machines, "phases": narrator.phases(), "api": format!("http://{}/MAAS", site.api),
+    let json = json!({"machines": machines, "phases": narrator.phases(), "seconds": narrate::elapsed(), "api": format!("http://{}/MAAS", site.api),
                       "key_file": dir.join("admin.key"), "ssh": ssh});
     Ok(Summary { site, json, ssh })
 }
 
-/// Powers on what is not known yet, and waits until every machine is Ready or further.
+/// Powers on what is not known yet, sets going again what lost its power on the way, and waits until every machine
+/// is Ready or further.
 pub async fn commission(site: &Site) -> Result<Vec<String>> {
     let deadline = Instant::now() + LIMIT;
     for (machine, seen) in site.machines().await? {
-        if seen.is_none() {
-            site.lab.power(&machine.name, rack::PowerAction::On).await?;
+        match seen {
+            None => site.lab.power(&machine.name, PowerAction::On).await?,
+            Some(seen) => revive(site, &seen, machine.power).await?,
         }
     }
-    let ids = loop {
+    let ids: Vec<String> = loop {
         let known: Vec<_> = site.machines().await?.into_iter().map(|(_, seen)| seen).collect();
         if let Some(all) = known.iter().map(|seen| seen.as_ref().map(|m| m.system_id.clone())).collect() {
             break all;
@@ -106,27 +149,78 @@ pub async fn commission(site: &Site) -> Result<Vec<String>> {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
-    let ids: Vec<String> = ids;
-    for id in &ids {
-        let past = |name: &str| matches!(name, "Ready" | "Allocated" | "Deploying" | "Deployed");
-        site.wait(id, LIMIT, &|line| eprintln!("           {line}"), |m| past(&m.status_name)).await?;
-    }
+    let past = |status: Status| {
+        matches!(status, Status::Ready | Status::Allocated | Status::Deploying | Status::Deployed)
+    };
+    site.follow(&ids, LIMIT, |m| past(m.status)).await?;
     Ok(ids)
+}
+
+/// A machine that has no power though its state wants it: its lab was killed. What ran in it starts anew.
+async fn revive(site: &Site, seen: &maas_client::Machine, power: PowerState) -> Result<()> {
+    let id = &seen.system_id;
+    if power == PowerState::On || !lost_power(site, seen).await? {
+        return Ok(());
+    }
+    narrate::say(&format!("  {}: {} without power: setting it going again", seen.hostname, seen.status_name));
+    match seen.status {
+        Status::Deployed => {
+            site.region.power_on(id).await?;
+        }
+        Status::Deploying => {
+            site.region.abort(id).await?;
+        }
+        Status::Commissioning => {
+            site.region.abort(id).await?;
+            site.region.commission(id, &Commission::default()).await?;
+        }
+        _ => {
+            site.region.commission(id, &Commission::default()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a machine's state wants power, and goes on wanting it: at the end of a phase there is none for a moment.
+async fn lost_power(site: &Site, seen: &maas_client::Machine) -> Result<bool> {
+    const MOMENT: Duration = Duration::from_secs(3);
+    let until = Instant::now() + MOMENT;
+    loop {
+        let (status, machines) = (site.region.machine(&seen.system_id).await?.status, site.lab.status().await?);
+        let uuid = seen.hardware_uuid.as_deref().unwrap_or_default();
+        let on = |m: &rack::MachineStatus| m.uuid.to_string() == uuid && m.power == PowerState::On;
+        let wants = matches!(
+            status,
+            Status::New | Status::Commissioning | Status::Deploying | Status::Deployed
+        );
+        if status != seen.status || !wants || machines.machines.iter().any(on) {
+            return Ok(false);
+        }
+        if Instant::now() > until {
+            return Ok(true);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Deploys a machine that is Ready, and waits until it is Deployed.
 pub async fn deploy(site: &Site, id: &str, image: &str) -> Result<()> {
-    let say = |line: &str| eprintln!("           {line}");
-    if site.region.machine(id).await?.status_name == "Ready" {
-        let wanted = Deploy { distro_series: Some(image.to_owned()), ..Deploy::default() };
+    deploy_with(site, id, image, None).await
+}
+
+/// The same with user-data.
+pub async fn deploy_with(site: &Site, id: &str, image: &str, user_data: Option<Vec<u8>>) -> Result<()> {
+    let status = site.region.machine(id).await?.status;
+    if matches!(status, Status::Ready | Status::Allocated) {
+        let wanted = Deploy { distro_series: Some(image.to_owned()), user_data, ..Deploy::default() };
         site.region.deploy(id, &wanted).await?;
     }
-    site.wait(id, LIMIT, &say, |m| m.status_name == "Deployed").await?;
+    site.wait(id, LIMIT, |m| m.status == Status::Deployed).await?;
     Ok(())
 }
 
 /// A key of the lab's own, known to the region; answers its private file.
-pub async fn ssh_key(site: &Site) -> Result<std::path::PathBuf> {
+pub async fn ssh_key(site: &Site) -> Result<PathBuf> {
     let key = site.dir.join("id_ed25519");
     if !key.exists() {
         let file = key.display().to_string();

@@ -18,7 +18,9 @@ pub struct AgentError(anyhow::Error);
 /// # Errors
 /// [`AgentError`] with the compiler's last words.
 pub fn agent_binary(workspace_root: &Path) -> Result<PathBuf, AgentError> {
-    let folder = workspace_root.join("target/agent");
+    let folder = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace_root.join("target"), PathBuf::from)
+        .join("agent");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     run(tool(&cargo)
         .args(["build", "--quiet", "-p", "bessemer-agent", "--profile", "agent", "--target", TARGET])

@@ -16,7 +16,7 @@ use axum::{
 };
 use jiff::Timestamp;
 use lifecycle::Signal;
-use model::{BootAttempt, Level, Machines, SCOPE};
+use model::{BootAttempt, Lease, Level, Machines, SCOPE};
 use store::{Batch, CommitError};
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
@@ -95,6 +95,20 @@ impl Boot {
         Ok(script::render(purpose, base, mac, &token))
     }
 
+    /// Whether `mac` may ask from `from`: what it boots holds the keys to its data, so where the region gave it an
+    /// address, it must be that one.
+    fn is_address_of(&self, mac: &str, from: IpAddr) -> bool {
+        let machine = self.machines.by_mac(mac);
+        let nics = machine.iter().flat_map(|machine| &machine.value.nics).filter(|nic| nic.mac == mac);
+        let links = nics.flat_map(|nic| &nic.links).filter_map(|link| link.ip);
+        let leases = self.machines.store().list::<Lease>(SCOPE);
+        let now = Timestamp::now();
+        let leased =
+            leases.iter().map(|l| &l.value).filter(|l| l.mac == mac && l.state == "bound" && l.expires > now);
+        let mut given = links.chain(leased.map(|lease| lease.ip)).peekable();
+        given.peek().is_none() || given.any(|ip| IpAddr::V4(ip) == from)
+    }
+
     fn base_for(&self, headers: &HeaderMap) -> String {
         headers
             .get(header::HOST)
@@ -116,6 +130,11 @@ async fn configuration(
     let Some(mac) = file.strip_prefix("ipxe.cfg-").and_then(mac_of) else {
         return (StatusCode::NOT_FOUND, "no such boot file\n").into_response();
     };
+    if !boot.is_address_of(&mac, from.ip()) {
+        tracing::warn!(mac, from = %from.ip(), "boot configuration refused: this address is another's");
+        return (StatusCode::FORBIDDEN, "this is not the address that the region gave to this interface\n")
+            .into_response();
+    }
     let base = boot.base_for(&headers);
     match boot.configure(&mac, from.ip(), &base).await {
         Ok(script) => script.into_response(),

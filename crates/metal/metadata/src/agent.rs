@@ -49,6 +49,10 @@ enum Refusal {
     Stale,
     #[error("this machine's UUID and MAC addresses belong to two machines: {0} and {1}")]
     Ambiguous(String, String),
+    #[error("this UUID is that of machine {0}, which is in use and has no interface {1}: release it first")]
+    InUse(String, String),
+    #[error("MAC address {0} belongs to another machine")]
+    MacTaken(String),
     #[error(transparent)]
     Store(#[from] CommitError),
 }
@@ -57,7 +61,9 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::Foreign => StatusCode::UNAUTHORIZED,
-            Self::Unknown | Self::Stale | Self::Ambiguous(..) => StatusCode::CONFLICT,
+            Self::Unknown | Self::Stale | Self::Ambiguous(..) | Self::InUse(..) | Self::MacTaken(_) => {
+                StatusCode::CONFLICT
+            },
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         (status, format!("{self}\n")).into_response()
@@ -69,6 +75,7 @@ impl From<ChangeError<Self>> for Refusal {
         match error {
             ChangeError::NotFound => Self::Unknown,
             ChangeError::Refused(refusal) => refusal,
+            ChangeError::Store(CommitError::Taken { name, .. }) => Self::MacTaken(name),
             ChangeError::Store(error) => Self::Store(error),
         }
     }
@@ -113,7 +120,7 @@ impl Agents {
                 .machines
                 .change::<Refusal>("agent", "machine.hello", &id, |machine, mut batch| {
                     let mut number = next..;
-                    machine.hardware_uuid = hello.uuid.as_ref().map(|u| u.to_lowercase());
+                    machine.hardware_uuid = uuid_of(hello);
                     model::absorb(machine, &hello.inventory, mac, vlan, || number.next().unwrap_or(u64::MAX));
                     for nic in &machine.nics {
                         batch = batch.claim(SCOPE, "mac", &nic.mac, &id);
@@ -132,14 +139,17 @@ impl Agents {
 
     fn known(&self, mac: &str, hello: &Hello) -> Result<Option<String>, Refusal> {
         let by_mac = self.machines.by_mac(mac).map(|m| m.id.clone());
-        let by_uuid = hello.uuid.as_ref().and_then(|uuid| {
-            let uuid = uuid.to_lowercase();
+        let by_uuid = uuid_of(hello).and_then(|uuid| {
             let all = self.machines.all();
-            all.iter().find(|m| m.value.hardware_uuid.as_ref() == Some(&uuid)).map(|m| m.id.clone())
+            all.into_iter().find(|m| m.value.hardware_uuid.as_ref() == Some(&uuid))
         });
         match (by_mac, by_uuid) {
-            (Some(a), Some(b)) if a != b => Err(Refusal::Ambiguous(a, b)),
-            (a, b) => Ok(a.or(b)),
+            (Some(a), Some(b)) if a != b.id => Err(Refusal::Ambiguous(a, b.id.clone())),
+            // A UUID is no secret: it alone gives nobody what an owner entrusted to the machine.
+            (None, Some(b)) if b.value.owner.is_some() => {
+                Err(Refusal::InUse(b.id.clone(), mac.to_owned()))
+            }
+            (a, b) => Ok(a.or_else(|| b.map(|b| b.id.clone()))),
         }
     }
 
@@ -202,7 +212,7 @@ impl Agents {
             };
         }
         if let Progress::Failed { error } = &report.progress {
-            self.machines.event(Level::Error, id, "Agent failed", error, None).await;
+            self.machines.event(Level::Error, id, "Agent failed", &sentence(error), None).await;
         }
         self.machines
             .change("agent", "machine.report", id, |machine, batch| {
@@ -213,13 +223,16 @@ impl Agents {
                     Progress::Working { step, done, total } => {
                         machine.note(Signal::Progress, now);
                         machine.timeline.note(match total {
-                            0 => step.clone(),
-                            total => format!("{step}: {} %", done.saturating_mul(100) / total),
+                            0 => sentence(step),
+                            total => format!("{}: {} %", sentence(step), done.saturating_mul(100) / total),
                         });
                     }
                     Progress::Done { detail, results } => {
-                        keep_results(machine, results, now);
-                        machine.timeline.note(detail.clone());
+                        // Said again where the answer was lost.
+                        if machine.flow.done.is_none() {
+                            keep_results(machine, results, now);
+                        }
+                        machine.timeline.note(sentence(detail));
                         if let Some(bad) = results.iter().find(|r| !r.passed) {
                             machine.flow.failure = Some(format!("{} failed: {}", bad.name, bad.output));
                         } else {
@@ -227,7 +240,7 @@ impl Agents {
                             machine.note(Signal::Done, now);
                         }
                     }
-                    Progress::Failed { error } => machine.flow.failure = Some(error.clone()),
+                    Progress::Failed { error } => machine.flow.failure = Some(sentence(error)),
                 }
                 Ok(batch)
             })
@@ -263,6 +276,18 @@ fn keep_results(machine: &mut Machine, results: &[agent_protocol::TaskResult], n
     });
     let surplus = machine.results.len().saturating_sub(10);
     machine.results.drain(..surplus);
+}
+
+/// The SMBIOS UUID of a hello, lower case; what is no UUID is none.
+fn uuid_of(hello: &Hello) -> Option<String> {
+    let uuid = hello.uuid.as_ref()?.to_lowercase();
+    let fine = uuid.len() == 36 && uuid.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    fine.then_some(uuid)
+}
+
+/// The beginning of what an agent says, for people.
+fn sentence(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(2000).collect()
 }
 
 fn contains(net: Ipv4Net, ip: Ipv4Addr) -> bool {

@@ -114,7 +114,9 @@ impl CloudInit {
                         machine.flow.failure = Some(format!("cloud-init: {} failed", message.name));
                     }
                     // It may hold secrets, and the machine has it now.
-                    if last && !failed && machine.status == Status::Deployed {
+                    let has_it = machine.status == Status::Deployed
+                        || machine.status == Status::Deploying && machine.flow.user_data.is_some();
+                    if last && !failed && has_it {
                         machine.user_data = None;
                         machine.timeline.finish(now, "modules-final");
                     }

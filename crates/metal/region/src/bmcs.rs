@@ -9,6 +9,7 @@ use std::{
 use model::{Machine, Machines, Power};
 use power::{Bmc, PowerError, Service};
 use secrets::Secret;
+use tokio::sync::mpsc;
 
 use crate::config;
 
@@ -18,7 +19,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// The BMCs that a region knows; cheap to clone.
 #[derive(Clone)]
 pub struct Bmcs {
-    candidates: Arc<Vec<Candidate>>,
+    candidates: Arc<[Arc<Candidate>]>,
     asked: Arc<Mutex<Option<Instant>>>,
     found: Arc<Mutex<HashMap<String, Power>>>,
 }
@@ -35,10 +36,15 @@ impl Bmcs {
             .iter()
             .map(|config| {
                 let ca = config.ca_file.as_ref().map(std::fs::read).transpose()?;
-                Ok(Candidate { config: config.clone(), ca })
+                Ok(Arc::new(Candidate { config: config.clone(), ca }))
             })
             .collect::<std::io::Result<_>>()?;
-        Ok(Self { candidates: Arc::new(candidates), asked: Arc::default(), found: Arc::default() })
+        Ok(Self { candidates, asked: Arc::default(), found: Arc::default() })
+    }
+
+    /// Whether there are any that a machine could be matched with.
+    pub fn are_configured(&self) -> bool {
+        !self.candidates.is_empty()
     }
 
     /// How the machine with this SMBIOS UUID is switched, if one of the BMCs manages it.
@@ -53,16 +59,20 @@ impl Bmcs {
             }
             *asked = Some(Instant::now());
         }
-        let asking = self.candidates.iter().map(|candidate| async move {
-            let found = candidate.systems().await;
-            if let Err(error) = &found {
-                tracing::warn!(%error, "BMC not asked for its systems");
-            }
-            found.unwrap_or_default()
-        });
-        for (uuid, power) in futures_util::future::join_all(asking).await.into_iter().flatten() {
-            self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(uuid, power);
+        // Each on its own, and to its end: one that hangs keeps nobody from finding the others.
+        let (tell, mut told) = mpsc::unbounded_channel();
+        for candidate in self.candidates.iter() {
+            let (candidate, found, tell) = (candidate.clone(), self.found.clone(), tell.clone());
+            tokio::spawn(async move {
+                match candidate.systems().await {
+                    Ok(systems) => found.lock().unwrap_or_else(PoisonError::into_inner).extend(systems),
+                    Err(error) => tracing::warn!(%error, "BMC not asked for its systems"),
+                }
+                let _ = tell.send(());
+            });
         }
+        drop(tell);
+        while self.cached(uuid).is_none() && told.recv().await.is_some() {}
         self.cached(uuid)
     }
 

@@ -18,6 +18,10 @@ const AT_ONCE: usize = 64;
 const CONFIRM_AGAIN: Duration = Duration::from_millis(500);
 /// Pause after a BMC failed.
 const POWER_AGAIN: Duration = Duration::from_secs(3);
+/// Pause before the BMC of a machine is looked for again.
+const FIND_AGAIN: Duration = Duration::from_secs(1);
+/// How long a BMC may take for a power step, three requests in all.
+const POWER_LIMIT: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 /// How long a machine at rest may take to switch itself off before its BMC does.
 const REST_OFF: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 
@@ -67,6 +71,12 @@ impl Reconciler {
     async fn reconcile(&self, id: &str) -> Again {
         let machine = self.machines.get(id)?;
         match self.step(&machine).await {
+            // Its BMC may answer, or be configured to, only later.
+            Ok(again) if machine.value.power.kind.is_empty()
+                && machine.value.hardware_uuid.is_some()
+                && self.bmcs.are_configured() => {
+                Some(again.map_or(FIND_AGAIN, |pause| pause.min(FIND_AGAIN)))
+            }
             Ok(again) => again,
             // Somebody else was quicker, or the store is away: look again.
             Err(error) => {
@@ -87,22 +97,23 @@ impl Reconciler {
         match lifecycle::plan(&seen, now) {
             Step::Rest => self.rest(machine, now).await,
             Step::Wait { reason, until } => {
-                self.record(machine, "machine.wait", |m| {
-                    if m.waiting.as_ref().is_none_or(|w| w.reason != reason || w.until != until) {
-                        let since =
-                            m.waiting.as_ref().filter(|w| w.reason == reason).map_or(now, |w| w.since);
-                        m.waiting = Some(Waiting { reason: reason.clone(), since, until });
-                    }
-                })
-                .await?;
+                self.record(machine, "machine.wait", |m| wait_for(m, &reason, now, until)).await?;
                 Ok(Some(Duration::try_from(until.duration_since(now)).unwrap_or(Duration::from_secs(1))))
             }
             Step::BootNetwork => {
                 tracing::info!(system_id = machine.id, "booting over the network");
+                self.record(machine, "machine.wait", |m| {
+                    wait_for(m, "its BMC is asked to start it over the network", now, now + POWER_LIMIT);
+                })
+                .await?;
                 let done = self.with_bmc(value, |bmc| async move { bmc.boot_network().await }).await;
                 self.powered(machine, "on", done, now).await
             }
             Step::PowerOff => {
+                self.record(machine, "machine.wait", |m| {
+                    wait_for(m, "its BMC is asked to switch it off", now, now + POWER_LIMIT);
+                })
+                .await?;
                 let done = self.with_bmc(value, |bmc| async move { bmc.off().await }).await;
                 self.powered(machine, &value.power_state, done, now).await
             }
@@ -259,4 +270,10 @@ impl Reconciler {
             .await
             .map(|_| ())
     }
+}
+
+/// Notes what a machine waits for; the same reason keeps the time that it began.
+fn wait_for(machine: &mut Machine, reason: &str, now: Timestamp, until: Timestamp) {
+    let since = machine.waiting.as_ref().filter(|w| w.reason == reason).map_or(now, |w| w.since);
+    machine.waiting = Some(Waiting { reason: reason.to_owned(), since, until });
 }

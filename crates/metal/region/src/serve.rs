@@ -1,6 +1,12 @@
 //! Composition: every service of a region, started and stopped together.
 
-use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc};
+use std::{
+    fs::{File, TryLockError},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use dhcp::Service as Dhcp;
 use http_base::{BindError, Metrics};
@@ -36,6 +42,9 @@ pub enum RegionError {
     /// A port of another protocol.
     #[error("{0}")]
     Port(String),
+    /// Two regions would overwrite each other's work.
+    #[error("another region is running on the data folder {}; end it, or give this one a folder of its own", .0.display())]
+    InUse(PathBuf),
     /// A file or folder.
     #[error("{what}: {source}")]
     File {
@@ -56,6 +65,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Regi
         move |source| RegionError::File { what, source }
     };
     std::fs::create_dir_all(&config.data).map_err(file(&config.data))?;
+    let _alone = alone_in(&config.data)?;
     let store = match &config.database {
         Some(url) => Store::open_postgres(url.expose()).await?,
         None => Store::open_sqlite(&config.data.join("region.db")).await?,
@@ -125,6 +135,18 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Regi
     });
     tracing::info!(api = %config.api, boot = %config.boot, "region is up");
     supervise(services, stop).await
+}
+
+/// Holds the data folder for this process; the system lets go of it however the process ends.
+fn alone_in(data: &Path) -> Result<File, RegionError> {
+    let path = data.join("lock");
+    let failed = |source| RegionError::File { what: path.display().to_string(), source };
+    let lock = File::create(&path).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(RegionError::InUse(data.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
 }
 
 /// Waits for the order to stop, or for a service that ends without it.

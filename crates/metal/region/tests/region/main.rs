@@ -1,0 +1,9 @@
+//! A whole region on loopback, with simulated machines behind virtual BMCs: everything but firmware and disks is real.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod hostile;
+mod kill;
+mod life;
+mod luck;
+mod node;
+mod site;

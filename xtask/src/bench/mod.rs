@@ -1,0 +1,80 @@
+//! Figures: one JSON line each, beside a peer where there is one.
+
+mod dhcp;
+mod machines;
+mod rig;
+mod up;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+use crate::{narrate::Output, packages, site::Machines};
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Name {
+    /// Power-on to Ready, and deploy call to SSH.
+    Up,
+    /// Listing 100, 1,000 and 10,000 machines, to the last byte.
+    MachinesList,
+    /// Discover, offer, request, acknowledgement: with each lease in the region's store.
+    Dhcp,
+    /// What an idle region keeps in memory.
+    Region,
+}
+
+/// One figure.
+#[derive(Debug, Serialize)]
+pub struct Figure {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    /// Whose figure ours is held against.
+    peer: Option<&'static str>,
+    /// How many times ours is better than the peer's.
+    ratio: Option<f64>,
+    /// Most that we promise.
+    #[serde(skip)]
+    limit: Option<f64>,
+}
+
+impl Figure {
+    fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self { name: name.into(), value, unit, peer: None, ratio: None, limit: None }
+    }
+
+    /// Promises no more than this.
+    fn at_most(self, limit: f64) -> Self {
+        Self { limit: Some(limit), ..self }
+    }
+
+    /// Held against a peer that needed `value`.
+    fn against(self, peer: &'static str, value: f64) -> Self {
+        Self { peer: Some(peer), ratio: Some(value / self.value), ..self }
+    }
+}
+
+/// Measures, prints, and checks.
+pub fn run(name: Name, machines: Machines, output: Output, check: bool) -> Result<()> {
+    packages::ensure()?;
+    let figures = match name {
+        Name::Up => up::figures(machines)?,
+        Name::MachinesList => machines::figures()?,
+        Name::Dhcp => dhcp::figures()?,
+        Name::Region => rig::figures()?,
+    };
+    let mut short = Vec::new();
+    for figure in &figures {
+        match output {
+            Output::Json => println!("{}", serde_json::to_string(figure)?),
+            Output::Text => println!("{:<36} {:>10.2} {}", figure.name, figure.value, figure.unit),
+        }
+        if let Some(limit) = figure.limit.filter(|limit| figure.value > *limit) {
+            short.push(format!("{} is {:.2} {}, promised {limit}", figure.name, figure.value, figure.unit));
+        }
+    }
+    if check && !short.is_empty() {
+        bail!("figures fall short: {}", short.join("; "));
+    }
+    Ok(())
+}

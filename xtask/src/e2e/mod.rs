@@ -1,0 +1,118 @@
+//! Longer tests on a rack of their own.
+
+mod erase;
+mod kills;
+mod life;
+mod redeploy;
+mod snapshot;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use maas_client::{Erase, Release, Status};
+use rack::MachineStatus;
+
+use crate::{
+    packages,
+    site::{Bundle, Machines, Site},
+    up,
+};
+
+/// Which test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Name {
+    /// Unknown → Ready → Deployed → released and wiped → deployed with another image, each kind of machine.
+    Rack,
+    /// One machine alternates between two images; nothing is left over.
+    Redeploy,
+    /// The region is killed again and again while machines live their lives.
+    Kills,
+}
+
+/// Runs one.
+pub fn run(name: Name, machines: Machines, times: u32, seed: u64) -> Result<()> {
+    packages::ensure()?;
+    match name {
+        Name::Rack => rack_of(machines),
+        Name::Redeploy => {
+            on_scratch("e2e-redeploy", async |dir, bundle| redeploy::run(dir, bundle, machines, times).await)
+        }
+        Name::Kills => {
+            on_scratch("e2e-kills", async |dir, bundle| kills::run(dir, bundle, machines, seed).await)
+        }
+    }
+}
+
+/// The lab run of `cargo xtask test`.
+pub fn rack() -> Result<()> {
+    rack_of(Machines::Both)
+}
+
+fn rack_of(machines: Machines) -> Result<()> {
+    on_scratch("e2e-rack", async |dir, bundle| life::run(dir, bundle, machines).await)
+}
+
+/// Runs a test on a folder of its own, and removes the rack afterwards, however the test ends.
+fn on_scratch(name: &str, test: impl AsyncFnOnce(&Path, &Bundle) -> Result<()>) -> Result<()> {
+    let bundle = Bundle::build()?;
+    let dir = scratch(name);
+    up::runtime()?.block_on(async {
+        Site::remove(&dir, &bundle.program).await?;
+        let done = test(&dir, &bundle).await;
+        let removed = Site::remove(&dir, &bundle.program).await;
+        done?;
+        removed
+    })
+}
+
+/// Gives a machine back with a quick erase, and waits until it is Ready.
+async fn release(site: &Site, id: &str) -> Result<()> {
+    site.region.release(id, &Release { erase: Erase::Quick, ..Release::default() }).await?;
+    site.wait(id, up::LIMIT, |m| m.status == Status::Ready).await?;
+    Ok(())
+}
+
+/// What a command on a machine prints; fails if it does.
+fn ask(ssh: &str, command: &str) -> Result<String> {
+    let out = up::on_machine(ssh, command)?;
+    let (text, error) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    ensure!(out.status.success(), "`{command}` on the machine failed ({}): {text}{error}", out.status);
+    Ok(text.into_owned())
+}
+
+/// Checks what every deployed machine shows: the image asked for, its own UUID, a cloud-init without errors.
+fn check_deployed(ssh: &str, machine: &MachineStatus, series: &str) -> Result<()> {
+    let release = ask(ssh, "cat /etc/os-release")?;
+    ensure!(
+        release.lines().any(|line| line == format!("VERSION_CODENAME={series}")),
+        "not {series} but:\n{release}"
+    );
+    // It waits until cloud-init has ended; 2 means ended with errors it got over, and they count too.
+    let status = up::on_machine(ssh, "cloud-init status --wait --long")?;
+    let text = String::from_utf8_lossy(&status.stdout);
+    ensure!(
+        status.status.success() && text.contains("status: done"),
+        "cloud-init ended with {}:\n{text}",
+        status.status
+    );
+    let uuid = ask(ssh, "sudo cat /sys/class/dmi/id/product_uuid")?;
+    ensure!(
+        uuid.trim().eq_ignore_ascii_case(&machine.uuid.to_string()),
+        "DMI says {}, the BMC {}",
+        uuid.trim(),
+        machine.uuid
+    );
+    Ok(())
+}
+
+/// The lab's and the region's view of a machine, by system id.
+async fn lab_machine(site: &Site, id: &str) -> Result<MachineStatus> {
+    let machines = site.machines().await?;
+    let found = machines.into_iter().find(|(_, seen)| seen.as_ref().is_some_and(|m| m.system_id == id));
+    found.map(|(machine, _)| machine).ok_or_else(|| anyhow::anyhow!("machine {id} is gone"))
+}
+
+/// A folder for a rack of this test's own.
+fn scratch(name: &str) -> PathBuf {
+    crate::shell::root().join("target/labs").join(name)
+}
