@@ -16,9 +16,9 @@ use serde::Serialize;
 use crate::{host, narrate, shell};
 
 /// How long a lab may take to answer, and a region in it.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 /// How long a region that was killed may stay away.
-const REGION_AWAY: Duration = Duration::from_secs(60);
+const REGION_AWAY: Duration = Duration::from_mins(1);
 /// How long what a lab held may take to go.
 const LEAVE_LIMIT: Duration = Duration::from_secs(15);
 /// Pause between two looks.
@@ -290,8 +290,7 @@ impl Site {
             for (id, told) in ids.iter().zip(&mut told) {
                 let machine = self.region.machine(id).await?;
                 let why = self.region.why(id).await?;
-                let reason =
-                    why.as_ref().and_then(|w| w.waiting.as_ref()).map_or("", |w| w.reason.as_str());
+                let reason = why.as_ref().and_then(|w| w.waiting.as_ref()).map_or("", |w| w.reason.as_str());
                 let line = sentence(&machine, reason);
                 if line != *told {
                     narrate::say(&format!("  {line}"));

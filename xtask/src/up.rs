@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long a machine may take from power-on to Ready, and from the deploy call to SSH.
-pub const LIMIT: Duration = Duration::from_secs(15 * 60);
+pub const LIMIT: Duration = Duration::from_mins(15);
 
 /// Brings up a rack, or goes on where an earlier call stopped.
 pub fn up(machines: Machines, output: Output) -> Result<()> {
@@ -186,13 +186,12 @@ async fn lost_power(site: &Site, seen: &maas_client::Machine) -> Result<bool> {
     const MOMENT: Duration = Duration::from_secs(3);
     let until = Instant::now() + MOMENT;
     loop {
-        let (status, machines) = (site.region.machine(&seen.system_id).await?.status, site.lab.status().await?);
+        let (status, machines) =
+            (site.region.machine(&seen.system_id).await?.status, site.lab.status().await?);
         let uuid = seen.hardware_uuid.as_deref().unwrap_or_default();
         let on = |m: &rack::MachineStatus| m.uuid.to_string() == uuid && m.power == PowerState::On;
-        let wants = matches!(
-            status,
-            Status::New | Status::Commissioning | Status::Deploying | Status::Deployed
-        );
+        let wants =
+            matches!(status, Status::New | Status::Commissioning | Status::Deploying | Status::Deployed);
         if status != seen.status || !wants || machines.machines.iter().any(on) {
             return Ok(false);
         }

@@ -94,6 +94,12 @@ pub enum CliError {
         /// The file.
         path: PathBuf,
     },
+    /// The region does not tell what machines write on their consoles.
+    #[error("{machine}: this MAAS does not show serial consoles")]
+    NoConsole {
+        /// The machine's name.
+        machine: String,
+    },
     /// What was waited for went wrong.
     #[error("{machine}: {status}: {why}")]
     WaitFailed {
@@ -177,6 +183,9 @@ impl CliError {
             Self::WaitTimeout { machine, .. } | Self::Interrupted { machine, .. } => {
                 format!("look again: bessemer why {machine}; end it: bessemer machine abort {machine}")
             }
+            Self::NoConsole { machine } => {
+                format!("use the BMC's own console; bessemer machine events {machine} says what happened")
+            }
             Self::Output(_) => "is the disk full?".to_owned(),
             Self::Form(_) => "use another form, such as -o json".to_owned(),
         }
@@ -227,6 +236,7 @@ fn advice(error: &maas_client::Error, machine: Option<&str>) -> String {
         (Unavailable { .. }, _) => {
             "try again in a moment; if it stays so, look at the region's log".to_owned()
         }
+        (Refused { status: 501, .. }, _) => "the region cannot do it here; use the BMC itself".to_owned(),
         (Refused { .. }, _) => "look at the region's log".to_owned(),
         (Transport { .. }, _) => {
             "is the region running, and is the address right? bessemer context list shows it".to_owned()

@@ -1,5 +1,6 @@
 //! Commands on machines.
 
+mod console;
 mod render;
 
 use std::{path::PathBuf, time::Duration};
@@ -72,6 +73,15 @@ pub enum MachineCommand {
     },
     /// Show what commissioning and tests came to
     Results(Which),
+    /// Show what a machine wrote on its serial console
+    Console {
+        /// The machine.
+        #[command(flatten)]
+        which: Which,
+        /// Go on with what it writes from now on, until Ctrl-C
+        #[arg(long)]
+        follow: bool,
+    },
     /// Show what phases a machine went through, and how long each took
     Timeline(Which),
 }
@@ -207,8 +217,8 @@ pub(crate) async fn run(
     command: MachineCommand,
 ) -> Result<(), CliError> {
     use MachineCommand::{
-        Abort, Allocate, Commission, Deploy, Events, List, Lock, Power, Release, Results, Show, Timeline,
-        Unlock,
+        Abort, Allocate, Commission, Console, Deploy, Events, List, Lock, Power, Release, Results, Show,
+        Timeline, Unlock,
     };
     let client = session.client(global)?;
     let at = Place { session, client, format: global.output };
@@ -245,6 +255,10 @@ pub(crate) async fn run(
             let sets =
                 at.client.results(&machine.system_id).await.map_err(CliError::about(&which.machine))?;
             at.session.show(at.format, &sets, || render::results(&sets))
+        }
+        Console { which, follow } => {
+            let machine = at.find(&which).await?;
+            console::show(at.session, &at.client, &machine, follow).await
         }
         Timeline(which) => at.timeline(&which).await,
     }

@@ -37,6 +37,13 @@ pub fn clean(text: &str) -> String {
     printable.trim().to_owned()
 }
 
+/// A line from elsewhere with its blanks, but without what could steer a terminal: escape sequences and control
+/// characters.
+pub fn unsteered(line: &str) -> String {
+    let plain = anstream::adapter::strip_str(line).to_string();
+    plain.chars().filter(|letter| *letter == '\t' || !letter.is_control()).collect()
+}
+
 fn or_dash(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { text.to_owned() }
 }
@@ -84,6 +91,12 @@ mod tests {
         let rows = vec![["a".to_owned(), String::new()], ["longer".to_owned(), "x\u{1b}[2J\ny".to_owned()]];
         assert_eq!(table(["name", "value"], rows, "none"), "NAME    VALUE\na       -\nlonger  x [2J y");
         assert_eq!(table(["name"], vec![], "There are none."), "There are none.");
+    }
+
+    #[test]
+    fn lines_of_others_steer_nothing() {
+        let line = " \u{1b}[1;31m[  OK  ]\u{1b}[0m\tStarted\0 \u{1b}]0;title\u{7}ssh\u{8}\u{9b}2J \u{fc}ber\u{1b}c\r";
+        assert_eq!(unsteered(line), " [  OK  ]\tStarted ssh2J \u{fc}ber");
     }
 
     #[test]

@@ -354,6 +354,81 @@ async fn a_locked_machine_says_how_to_go_on() {
     assert_eq!(at(&region, "machine unlock node-1").await.out(), "node-1 is unlocked; it is Deployed\n");
 }
 
+const CONSOLE: &str = "GET /machines/abc123/?op=console&skip=";
+
+fn console(first: usize, lines: &[&str], total: usize) -> Answer {
+    json(&json!({"first": first, "lines": lines, "total": total}))
+}
+
+#[tokio::test]
+async fn a_console_is_shown_to_its_end() {
+    let region = Region::start()
+        .await
+        .on(FIND, [nodes(9, "Deploying")])
+        .on(&format!("{CONSOLE}0"), [console(4, &["\u{1b}[2Jfive\0", "", "  seven\t\u{fc}"], 8)])
+        .on(&format!("{CONSOLE}7"), [console(7, &["eight"], 9)]);
+    assert_eq!(at(&region, "machine console node-1").await.out(), "five\n\n  seven\t\u{fc}\neight\n");
+
+    let old = Region::start()
+        .await
+        .on(FIND, [nodes(9, "Deploying")])
+        .on(&format!("{CONSOLE}0"), [recorded("unknown_op"), text(501, "its BMC keeps no log")]);
+    let error = at(&old, "machine console node-1").await.error();
+    assert!(error.starts_with("node-1: this MAAS does not show serial consoles\n"), "{error}");
+    let error = at(&old, "machine console node-1").await.error();
+    assert!(error.contains("its BMC keeps no log"), "{error}");
+}
+
+/// What was written, and a notification once it holds a text.
+struct Watched {
+    text: Vec<u8>,
+    until: &'static str,
+    seen: Arc<Notify>,
+}
+
+impl std::io::Write for Watched {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        if String::from_utf8_lossy(&self.text).contains(self.until) {
+            self.seen.notify_one();
+        }
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_console_is_followed_until_it_is_stopped() {
+    let region = Region::start()
+        .await
+        .on(FIND, [nodes(9, "Deploying")])
+        .on(&format!("{CONSOLE}0"), [console(0, &["one"], 1), console(0, &["anew"], 1)])
+        .on(&format!("{CONSOLE}1"), [console(1, &[], 1), console(1, &["two"], 2), console(1, &["last"], 2)])
+        .on(&format!("{CONSOLE}2"), [console(2, &[], 0)]);
+    let home = tempfile::tempdir().unwrap();
+    let line = format!("bessemer --url {} --api-key {KEY} machine console node-1 --follow", region.url);
+    let parsed = Cli::try_parse_from(line.split(' ')).unwrap();
+    let seen = Arc::new(Notify::new());
+    let mut out = Watched { text: vec![], until: "last\n", seen: Arc::clone(&seen) };
+    let (mut err, mut input) = (Vec::new(), &b""[..]);
+    let mut session = Session {
+        out: &mut out,
+        err: &mut err,
+        input: &mut input,
+        screen: Screen::Pipe,
+        home: home.path().to_owned(),
+        zone: TimeZone::UTC,
+        pause: Duration::from_millis(5),
+        interrupt: Interrupt::Notified(seen),
+    };
+    let followed = execute(&mut session, &parsed.global, parsed.command);
+    tokio::time::timeout(Duration::from_secs(30), followed).await.unwrap().unwrap();
+    let text = String::from_utf8(out.text).unwrap();
+    assert!(text.starts_with("one\ntwo\nanew\nlast\n"), "{text}");
+}
+
 #[tokio::test]
 async fn ssh_keys() {
     let folder = tempfile::tempdir().unwrap();

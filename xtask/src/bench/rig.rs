@@ -19,7 +19,7 @@ use super::Figure;
 use crate::{shell, site::tail, up};
 
 /// How long a region may take to answer, with however many machines.
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_mins(2);
 /// What an idle region may keep in memory.
 const IDLE_MIB: f64 = 60.0;
 /// An idle region has done what it does at its start by then.

@@ -31,9 +31,8 @@ pub fn figures(machines: Machines) -> Result<Vec<Figure>> {
                 .map(|p| p.seconds)
                 .sum::<f64>()
         };
-        let figure = |name: &str, value, limit| {
-            Figure::new(format!("up.{kind}.{name}"), value, "s").at_most(limit)
-        };
+        let figure =
+            |name: &str, value, limit| Figure::new(format!("up.{kind}.{name}"), value, "s").at_most(limit);
         Ok(vec![
             figure("power-on-to-ready", seconds(&["commission"]), ready),
             figure("deploy-to-ssh", seconds(&["deploy", "ssh"]), ssh),

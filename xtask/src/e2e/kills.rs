@@ -22,7 +22,7 @@ const KILLS: usize = 2;
 /// How long nothing may change before a kill that waits for a change is done anyway.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// How long the lab may take to start a killed region.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// Commissions, deploys and releases two machines under fire.
 pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines, seed: u64) -> Result<()> {
@@ -48,7 +48,8 @@ pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines, seed: u64) -> 
         check_deployed(&ssh, &machine, "bookworm")?;
         let console = fs::read(&machine.console_log)?;
         let console = String::from_utf8_lossy(&console);
-        let (begun, written) = (console.matches("installing ").count(), console.matches("agent: wrote ").count());
+        let (begun, written) =
+            (console.matches("installing ").count(), console.matches("agent: wrote ").count());
         narrate::say(&format!("  {}: image begun {begun} times, written {written} times", machine.name));
         ensure!(written == 1, "{}: the image was written {written} times", machine.name);
     }
@@ -85,7 +86,7 @@ impl Killer {
     /// many milliseconds, both drawn by lot.
     async fn until(&mut self, phase: &str, status: Status) -> Result<()> {
         let deadline = Instant::now() + up::LIMIT;
-        let (mut sight, mut changed) = (String::new(), Instant::now());
+        let (mut sight, mut since) = (String::new(), Instant::now());
         let mut left = KILLS;
         let mut changes = self.lots.below(3);
         loop {
@@ -93,14 +94,14 @@ impl Killer {
             if seen != sight {
                 narrate::say(&format!("  {seen}"));
                 changes = changes.saturating_sub(1);
-                (sight, changed) = (seen, Instant::now());
+                (sight, since) = (seen, Instant::now());
             }
-            if left > 0 && !arrived && (changes == 0 || changed.elapsed() > PATIENCE) {
+            if left > 0 && !arrived && (changes == 0 || since.elapsed() > PATIENCE) {
                 let delay = self.lots.below(700);
                 tokio::time::sleep(Duration::from_millis(delay)).await;
                 self.kill(phase, &sight, delay).await?;
                 left -= 1;
-                (changes, changed) = (1 + self.lots.below(3), Instant::now());
+                (changes, since) = (1 + self.lots.below(3), Instant::now());
             }
             if arrived {
                 return Ok(());
@@ -142,7 +143,8 @@ impl Killer {
                 continue;
             };
             let why = self.site.region.why(&seen.system_id).await?;
-            let reason = why.and_then(|why| why.waiting).map_or_else(String::new, |w| format!(": {}", w.reason));
+            let reason =
+                why.and_then(|why| why.waiting).map_or_else(String::new, |w| format!(": {}", w.reason));
             lines.push(format!("{}: {}{reason}", machine.name, seen.status_name));
             if seen.status.is_failed() {
                 bail!("{}: {}: {}", machine.name, seen.status_name, seen.error_description);

@@ -24,8 +24,7 @@ pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines, times: u32) ->
     let mut narrator = Narrator::new();
     let mut wanted = machines.pair();
     wanted.truncate(1);
-    let (site, _) =
-        narrator.phase("lab", Site::start(dir, "e2e-redeploy", bundle, wanted)).await?;
+    let (site, _) = narrator.phase("lab", Site::start(dir, "e2e-redeploy", bundle, wanted)).await?;
     let ids = narrator.phase("commission", up::commission(&site)).await?;
     let key = up::ssh_key(&site).await?;
     let id = ids.first().map_or("", String::as_str);

@@ -32,8 +32,8 @@ const LISTS: [(&str, &str); 17] = [
     ("users", "users/"),
     ("zones", "zones/"),
 ];
-/// Keys whose values tell when something happened, not what there is.
-const TIMES: [&str; 6] = ["created", "updated", "last_deployed", "last_sync", "next_sync", "commissioned"];
+/// Keys whose values tell what happened and when, not what there is.
+const TIMES: [&str; 4] = ["created", "updated", "last_deployed", "current_installation_result_id"];
 
 /// Lines by kind.
 #[derive(Debug, PartialEq, Eq)]

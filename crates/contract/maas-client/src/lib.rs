@@ -40,7 +40,7 @@ pub use machine::{Disk, Interface, Link, Machine, Named};
 pub use machines::{Allocation, Commission, Constraints, Deploy, Erase, FindError, MachineFilter, Release};
 pub use network::{DnsAddress, DnsResource, DnsResourceForm, Domain, Subnet, Tag, Vlan};
 pub use status::Status;
-pub use watch::{Event, Events, Phase, ScriptResult, ScriptSet, Waiting, Why};
+pub use watch::{Console, Event, Events, Phase, ScriptResult, ScriptSet, Waiting, Why};
 
 /// Keys that this version has no field for.
 pub type Extra = serde_json::Map<String, serde_json::Value>;

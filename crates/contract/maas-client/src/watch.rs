@@ -164,7 +164,29 @@ pub struct ScriptResult {
     pub extra: Extra,
 }
 
+/// A stretch of what a machine wrote on its serial console: an extension of ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Console {
+    /// Number of the first of `lines`: where lines were forgotten, larger than what was asked for.
+    pub first: usize,
+    /// The lines, as the machine wrote them: not to be shown on a terminal unfiltered.
+    pub lines: Vec<String>,
+    /// How many there were until now; less than before where the BMC began anew.
+    pub total: usize,
+}
+
 impl Client {
+    /// Lines of a machine's serial console from number `skip` on; not all of them at once. `None` where the region
+    /// is one that does not tell, such as Canonical's.
+    pub async fn console(&self, system_id: &str, skip: usize) -> Result<Option<Console>, Error> {
+        let query = vec![("op", "console".to_owned()), ("skip", skip.to_string())];
+        match self.get(&["machines", system_id], query).await {
+            Ok(console) => Ok(Some(console)),
+            Err(Error::Invalid { .. }) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
     /// What a machine waits for. `None` where the region is one that does not tell, such as Canonical's.
     pub async fn why(&self, system_id: &str) -> Result<Option<Why>, Error> {
         match self.get(&["machines", system_id], vec![("op", "why".to_owned())]).await {

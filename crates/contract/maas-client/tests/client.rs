@@ -261,6 +261,19 @@ async fn why_is_told_by_regions_that_know_it() {
 }
 
 #[tokio::test]
+async fn consoles_are_shown_by_regions_that_have_them() {
+    let told = json(&serde_json::json!({"first": 3, "lines": ["a", "b"], "total": 5}));
+    let region = Region::start()
+        .await
+        .on("GET /machines/abcdef/?op=console&skip=2", [told])
+        .on("GET /machines/8x8q3x/?op=console&skip=0", [recorded("unknown_op")]);
+    let client = client(&region.url);
+    let console = client.console("abcdef", 2).await.unwrap().unwrap();
+    assert_eq!((console.first, console.lines.len(), console.total), (3, 2, 5));
+    assert!(client.console("8x8q3x", 0).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn reads_the_other_objects() {
     let region = Region::start()
         .await

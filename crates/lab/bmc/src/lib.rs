@@ -13,12 +13,15 @@
 
 mod ca;
 mod faults;
+mod host_logger;
 mod machine;
 mod redfish;
 mod serve;
 
 pub use ca::{Ca, CaError};
 pub use faults::{Fault, Faults};
-pub use machine::{BootOverride, BootTarget, Machine, MachineError, OverrideMode, PowerState, Reset};
+pub use machine::{
+    BootOverride, BootTarget, ConsoleLines, Machine, MachineError, OverrideMode, PowerState, Reset,
+};
 pub use redfish::{Bmc, Credentials, Identity};
 pub use serve::serve;

@@ -80,6 +80,19 @@ impl BootOverride {
 #[error("{0}")]
 pub struct MachineError(pub String);
 
+/// A stretch of what a machine wrote on its serial line.
+///
+/// Lines have numbers from 0 on, which they keep when older ones are forgotten.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConsoleLines {
+    /// Number of the first of `lines`: where lines were forgotten, larger than what was asked for.
+    pub first: usize,
+    /// The lines, without their ends.
+    pub lines: Vec<String>,
+    /// How many lines there were until now, with those that are forgotten.
+    pub total: usize,
+}
+
 /// A machine as its BMC sees it.
 #[async_trait::async_trait]
 pub trait Machine: Send + Sync + 'static {
@@ -91,6 +104,11 @@ pub trait Machine: Send + Sync + 'static {
     async fn boot_override(&self) -> BootOverride;
     /// Replaces the override.
     async fn set_boot_override(&self, wanted: BootOverride) -> Result<(), MachineError>;
+    /// At most `top` finished lines of the serial console from number `skip` on. `None`: the BMC has no
+    /// `HostLogger`.
+    async fn console(&self, _skip: usize, _top: usize) -> Result<Option<ConsoleLines>, MachineError> {
+        Ok(None)
+    }
 }
 
 #[cfg(test)]

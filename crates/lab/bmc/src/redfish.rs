@@ -16,6 +16,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::{
     BootOverride, BootTarget, Fault, Faults, Machine, MachineError, OverrideMode, PowerState, Reset,
+    host_logger,
 };
 
 /// Who the machine says it is.
@@ -45,7 +46,7 @@ pub struct Credentials {
 /// A BMC: a machine, an account, and its faults.
 #[derive(Clone)]
 pub struct Bmc {
-    machine: Arc<dyn Machine>,
+    pub(crate) machine: Arc<dyn Machine>,
     identity: Arc<Identity>,
     credentials: Arc<Credentials>,
     faults: Faults,
@@ -77,11 +78,10 @@ impl Bmc {
             .route("/redfish/v1/Managers", get(async || collection("Manager", "/redfish/v1/Managers")))
             .route("/redfish/v1/Managers/1", get(manager))
             .route("/redfish/v1/SessionService", get(session_service))
+            .merge(host_logger::routes())
             .route_layer(from_fn_with_state(self.clone(), authenticate));
         open.merge(closed)
-            .fallback(|| async {
-                failure(StatusCode::NOT_FOUND, "Base.1.0.ResourceMissingAtURI", "no such resource")
-            })
+            .fallback(async || missing())
             .layer(from_fn_with_state(self.clone(), misbehave))
             .with_state(self)
     }
@@ -176,6 +176,7 @@ async fn system(State(bmc): State<Bmc>) -> Response {
             "BootSourceOverrideTarget": boot.target,
             "BootSourceOverrideTarget@Redfish.AllowableValues": ["None", "Pxe", "Hdd"],
         },
+        "LogServices": link(host_logger::SERVICES),
         "Links": {"Chassis": [link("/redfish/v1/Chassis/1")], "ManagedBy": [link("/redfish/v1/Managers/1")]},
         "Actions": {"#ComputerSystem.Reset": {
             "target": "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset",
@@ -290,15 +291,19 @@ fn etag(boot: BootOverride) -> String {
     format!("\"{:?}-{:?}\"", boot.mode, boot.target)
 }
 
-fn link(path: &str) -> Value {
+pub(crate) fn link(path: &str) -> Value {
     json!({"@odata.id": path})
 }
 
-fn answer(body: &Value) -> Response {
+pub(crate) fn answer(body: &Value) -> Response {
     (StatusCode::OK, [("odata-version", "4.0")], axum::Json(body)).into_response()
 }
 
-fn failure(status: StatusCode, code: &str, message: &str) -> Response {
+pub(crate) fn missing() -> Response {
+    failure(StatusCode::NOT_FOUND, "Base.1.0.ResourceMissingAtURI", "no such resource")
+}
+
+pub(crate) fn failure(status: StatusCode, code: &str, message: &str) -> Response {
     let body = json!({"error": {
         "code": code,
         "message": message,

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bmc::{
-    Bmc, BootOverride, Ca, Credentials, Fault, Faults, Identity, Machine, MachineError, PowerState, Reset,
+    Bmc, BootOverride, Ca, ConsoleLines, Credentials, Fault, Faults, Identity, Machine, MachineError,
+    PowerState, Reset,
 };
 use serde_json::{Value, json};
 
-struct Fake(Mutex<(PowerState, BootOverride)>);
+struct Fake(Mutex<(PowerState, BootOverride)>, Option<Vec<String>>);
 
 #[async_trait::async_trait]
 impl Machine for Fake {
@@ -31,6 +32,13 @@ impl Machine for Fake {
         self.0.lock().unwrap().1 = wanted;
         Ok(())
     }
+    async fn console(&self, skip: usize, top: usize) -> Result<Option<ConsoleLines>, MachineError> {
+        Ok(self.1.as_ref().map(|all| ConsoleLines {
+            first: skip,
+            lines: all.iter().skip(skip).take(top).cloned().collect(),
+            total: all.len(),
+        }))
+    }
 }
 
 struct Rig {
@@ -42,6 +50,10 @@ struct Rig {
 
 impl Rig {
     async fn start() -> Self {
+        Self::with_console(Some(vec![])).await
+    }
+
+    async fn with_console(console: Option<Vec<String>>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         Ca::create(dir.path()).unwrap();
         // Loaded again, so that certificates made after a restart are seen to verify.
@@ -49,7 +61,7 @@ impl Rig {
         let address: IpAddr = "127.0.0.1".parse().unwrap();
         let listener = tokio::net::TcpListener::bind((address, 0)).await.unwrap();
         let url = format!("https://{}/redfish/v1", listener.local_addr().unwrap());
-        let machine = Fake(Mutex::new((PowerState::Off, BootOverride::default())));
+        let machine = Fake(Mutex::new((PowerState::Off, BootOverride::default())), console);
         let identity = Identity {
             uuid: uuid::Uuid::nil(),
             name: "node-1".into(),
@@ -78,6 +90,11 @@ impl Rig {
         assert_eq!(response.status(), 200);
         assert!(response.headers().contains_key("etag"));
         response.json().await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        let response = self.request(reqwest::Method::GET, path).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
     }
 
     async fn reset(&self, kind: &str) -> u16 {
@@ -141,4 +158,42 @@ async fn faults_on_command() {
     assert!(hung.unwrap_err().is_timeout());
     rig.faults.set(Fault::None);
     assert_eq!(rig.system().await["PowerState"], "On");
+}
+
+#[tokio::test]
+async fn the_console_is_a_log() {
+    const LOGGER: &str = "/Systems/1/LogServices/HostLogger";
+    let lines = (0..2500).map(|n| format!("line {n}")).collect();
+    let rig = Rig::with_console(Some(lines)).await;
+    assert_eq!(rig.system().await["LogServices"]["@odata.id"], "/redfish/v1/Systems/1/LogServices");
+    let (_, services) = rig.get("/Systems/1/LogServices").await;
+    assert_eq!(services["Members"][0]["@odata.id"], format!("/redfish/v1{LOGGER}"));
+    let (_, logger) = rig.get(LOGGER).await;
+    assert_eq!(logger["Entries"]["@odata.id"], format!("/redfish/v1{LOGGER}/Entries"));
+
+    let (_, some) = rig.get(&format!("{LOGGER}/Entries?$skip=7&$top=2")).await;
+    assert_eq!(some["Members@odata.count"], 2500);
+    let shown: Vec<_> =
+        some["Members"].as_array().unwrap().iter().map(|e| (&e["Id"], &e["Message"])).collect();
+    assert_eq!(shown, [(&json!("7"), &json!("line 7")), (&json!("8"), &json!("line 8"))]);
+    assert_eq!(some["Members"][0]["EntryType"], "Oem");
+
+    let mut page = format!("{LOGGER}/Entries");
+    let mut sizes = vec![];
+    loop {
+        let (_, entries) = rig.get(&page).await;
+        sizes.push(entries["Members"].as_array().unwrap().len());
+        let Some(next) = entries["Members@odata.nextLink"].as_str() else { break };
+        page = next.strip_prefix("/redfish/v1").unwrap().to_owned();
+    }
+    assert_eq!(sizes, [1000, 1000, 500]);
+    assert_eq!(rig.get(&format!("{LOGGER}/Entries?$skip=9999")).await.1["Members"], json!([]));
+    assert_eq!(rig.get(&format!("{LOGGER}/Entries?$skip=-1")).await.0, 400);
+    let anonymous = rig.client.get(format!("{}{LOGGER}/Entries", rig.url)).send().await.unwrap();
+    assert_eq!(anonymous.status(), 401);
+
+    let without = Rig::with_console(None).await;
+    assert_eq!(without.get("/Systems/1/LogServices").await.1["Members@odata.count"], 0);
+    assert_eq!(without.get(LOGGER).await.0, 404);
+    assert_eq!(without.get(&format!("{LOGGER}/Entries")).await.0, 404);
 }

@@ -81,6 +81,24 @@ pub trait PowerControl: Send + Sync {
     /// # Errors
     /// A sentence, where the BMC did not do it.
     async fn switch(&self, system_id: &str, to: lifecycle::Power) -> Result<(), String>;
+    /// Lines of the serial console from number `skip` on. `None`: the BMC keeps none.
+    ///
+    /// # Errors
+    /// A sentence, where the BMC cannot be asked.
+    async fn console(&self, _system_id: &str, _skip: usize) -> Result<Option<ConsoleLines>, String> {
+        Ok(None)
+    }
+}
+
+/// A stretch of a machine's serial console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsoleLines {
+    /// Number of the first of `lines`.
+    pub first: usize,
+    /// The lines, as the machine wrote them.
+    pub lines: Vec<String>,
+    /// How many there were until now.
+    pub total: usize,
 }
 
 /// Who calls.

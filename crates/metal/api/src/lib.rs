@@ -21,6 +21,6 @@ pub mod route;
 mod server;
 mod usage;
 
-pub use call::{Call, Caller, PowerControl, Settings, State};
+pub use call::{Call, Caller, ConsoleLines, PowerControl, Settings, State};
 pub use reply::{Answer, ApiError, Reply};
 pub use server::router;

@@ -261,3 +261,27 @@ async fn a_thousand_machines_are_listed_fast() {
     println!("1000 machines: median {:?}, slowest {:?}", times[10], times[19]);
     assert!(times[10] < std::time::Duration::from_secs(1), "{times:?}");
 }
+
+#[tokio::test]
+async fn the_console_is_for_the_owner_and_administrators() {
+    let region = region().await;
+    region.machine("abc346", 1, Status::Ready).await;
+    let path = "/machines/abc346/?op=console&skip=1";
+    assert_eq!(region.call("user1", "GET", path, None).await.status, StatusCode::FORBIDDEN);
+    let none = region.call("admin", "GET", path, None).await;
+    assert_eq!(none.status, StatusCode::NOT_IMPLEMENTED);
+    assert_eq!(none.text, "its BMC keeps no log of the serial console");
+
+    region.call("user1", "POST", "/machines/?op=allocate", Some("")).await.ok();
+    region.call("user1", "POST", "/machines/abc346/op-power_on", Some("")).await.ok();
+    for user in ["user1", "admin"] {
+        let got = region.call(user, "GET", path, None).await.ok();
+        assert_eq!(got, serde_json::json!({ "first": 1, "lines": ["two", "three"], "total": 3 }));
+    }
+    let all = region.call("user1", "GET", "/machines/abc346/?op=console", None).await.ok();
+    assert_eq!(all["lines"][0], "one");
+    let wrong = region.call("user1", "GET", "/machines/abc346/?op=console&skip=x", None).await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+    let anonymous = region.call("", "GET", path, None).await;
+    assert_eq!(anonymous.status, StatusCode::UNAUTHORIZED);
+}

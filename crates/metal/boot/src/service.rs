@@ -103,9 +103,9 @@ impl Boot {
         let links = nics.flat_map(|nic| &nic.links).filter_map(|link| link.ip);
         let leases = self.machines.store().list::<Lease>(SCOPE);
         let now = Timestamp::now();
-        let leased =
+        let dynamic =
             leases.iter().map(|l| &l.value).filter(|l| l.mac == mac && l.state == "bound" && l.expires > now);
-        let mut given = links.chain(leased.map(|lease| lease.ip)).peekable();
+        let mut given = links.chain(dynamic.map(|lease| lease.ip)).peekable();
         given.peek().is_none() || given.any(|ip| IpAddr::V4(ip) == from)
     }
 

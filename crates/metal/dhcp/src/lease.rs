@@ -115,9 +115,9 @@ impl Leases {
         }
     }
 
-    fn insert(&mut self, lease: Lease) {
-        let Lease { ip, mac, .. } = lease;
-        if let Some(old) = self.by_ip.insert(ip, lease)
+    /// Drops what is known of an address: nobody has it, or gets it back.
+    pub fn forget(&mut self, ip: Ipv4Addr) {
+        if let Some(old) = self.by_ip.remove(&ip)
             && let Some(addresses) = self.by_mac.get_mut(&old.mac)
         {
             addresses.retain(|have| *have != ip);
@@ -125,6 +125,12 @@ impl Leases {
                 self.by_mac.remove(&old.mac);
             }
         }
+    }
+
+    fn insert(&mut self, lease: Lease) {
+        let Lease { ip, mac, .. } = lease;
+        self.forget(ip);
+        self.by_ip.insert(ip, lease);
         self.by_mac.entry(mac).or_default().push(ip);
     }
 

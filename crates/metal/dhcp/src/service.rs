@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::Future,
     io,
-    net::SocketAddrV4,
+    net::{Ipv4Addr, SocketAddrV4},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
@@ -76,6 +76,11 @@ impl<D: Directory, J: Journal, E: Events> Service<D, J, E> {
     /// Replaces the configuration; the next packet sees it.
     pub fn configure(&self, config: Config) {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// Drops the lease of an address whose machine was given back; the journal is the caller's business.
+    pub fn forget(&self, ip: Ipv4Addr) {
+        self.lock().forget(ip);
     }
 
     /// All leases as of now, offers and ended ones among them.

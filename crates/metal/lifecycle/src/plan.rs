@@ -15,6 +15,8 @@ pub const HELLO_LIMIT: SignedDuration = SignedDuration::from_mins(5);
 pub const SILENCE_LIMIT: SignedDuration = SignedDuration::from_mins(5);
 /// How long the installed system may take to fetch its user-data.
 pub const FIRST_BOOT_LIMIT: SignedDuration = SignedDuration::from_mins(15);
+/// How long the agent may take to switch the machine off.
+pub const AGENT_OFF_LIMIT: SignedDuration = SignedDuration::from_secs(30);
 /// How long a BMC may take to confirm that the power is off.
 pub const POWER_OFF_LIMIT: SignedDuration = SignedDuration::from_mins(2);
 /// Power attempts before the state is given up.
@@ -100,7 +102,13 @@ pub fn plan(seen: &Observed<'_>, now: Timestamp) -> Step {
             (None, None) => ephemeral(seen, now, "writing the image"),
         },
         Status::DiskErasing => match seen.flow.done {
-            // The agent switches the machine off when it is done; the BMC confirms.
+            // The agent switches the machine off when it is done; the BMC confirms, or does it.
+            Some(done) if now >= done + AGENT_OFF_LIMIT && seen.flow.powered <= Some(done) => {
+                match (seen.bmc, seen.power) {
+                    (Bmc::Known, Some(Power::On) | None) => try_power(seen, now, Step::PowerOff),
+                    _ => off_then_ready(seen, now),
+                }
+            }
             Some(_) => off_then_ready(seen, now),
             None => ephemeral(seen, now, "erasing the disks"),
         },
@@ -121,7 +129,8 @@ fn ephemeral(seen: &Observed<'_>, now: Timestamp, task: &str) -> Step {
         );
     }
     let Some(powered) = flow.powered else { return power(seen, now) };
-    match (flow.dhcp, flow.config) {
+    // Whoever fetched a configuration has an address, even if the DHCP request went unrecorded.
+    match (flow.dhcp.or(flow.config), flow.config) {
         (None, _) => wait(
             "power is on, waiting for a DHCP request",
             powered + DHCP_LIMIT,

@@ -63,7 +63,7 @@ impl IntoResponse for Refusal {
             Self::Foreign => StatusCode::UNAUTHORIZED,
             Self::Unknown | Self::Stale | Self::Ambiguous(..) | Self::InUse(..) | Self::MacTaken(_) => {
                 StatusCode::CONFLICT
-            },
+            }
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         (status, format!("{self}\n")).into_response()
@@ -146,9 +146,7 @@ impl Agents {
         match (by_mac, by_uuid) {
             (Some(a), Some(b)) if a != b.id => Err(Refusal::Ambiguous(a, b.id.clone())),
             // A UUID is no secret: it alone gives nobody what an owner entrusted to the machine.
-            (None, Some(b)) if b.value.owner.is_some() => {
-                Err(Refusal::InUse(b.id.clone(), mac.to_owned()))
-            }
+            (None, Some(b)) if b.value.owner.is_some() => Err(Refusal::InUse(b.id.clone(), mac.to_owned())),
             (a, b) => Ok(a.or_else(|| b.map(|b| b.id.clone()))),
         }
     }

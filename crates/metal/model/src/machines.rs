@@ -1,6 +1,13 @@
 //! The one way to read and change machines.
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc};
+use std::{
+    collections::HashSet,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use jiff::Timestamp;
 use lifecycle::Signal;
@@ -8,6 +15,10 @@ use store::{Batch, CommitError, Document, Store, Stored};
 
 use crate::{BootAttempt, Event, Lease, Level, Machine, SCOPE, User};
 
+/// Events that are kept; older ones go.
+const EVENTS_KEPT: u64 = 50_000;
+/// How many go at once.
+const EVENTS_PRUNED: u64 = 200;
 /// Alphabet of system ids (MAAS).
 const ID_ALPHABET: &str = "346789abcdefghkmnpqrstwxy";
 
@@ -15,6 +26,8 @@ const ID_ALPHABET: &str = "346789abcdefghkmnpqrstwxy";
 #[derive(Debug, Clone)]
 pub struct Machines {
     store: Store,
+    /// The last event number given; 0 until the first event of this process.
+    last_event: Arc<AtomicU64>,
 }
 
 /// Why a change was not made.
@@ -33,8 +46,8 @@ pub enum ChangeError<E> {
 
 impl Machines {
     /// Machines in `store`.
-    pub const fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(store: Store) -> Self {
+        Self { store, last_event: Arc::default() }
     }
 
     /// The store.
@@ -127,7 +140,7 @@ impl Machines {
     /// Writes an entry of the event log.
     pub async fn event(&self, level: Level, system_id: &str, kind: &str, text: &str, user: Option<&str>) {
         loop {
-            let number = next_id::<Event>(&self.store, |event| event.number).max(1);
+            let number = self.next_event();
             let event = Event {
                 number,
                 system_id: system_id.to_owned(),
@@ -137,9 +150,10 @@ impl Machines {
                 description: text.to_owned(),
                 user: user.map(str::to_owned),
             };
-            let batch = Batch::new("region", "event").create(SCOPE, &format!("{number:012}"), &event);
-            match self.store.commit(batch).await {
-                Err(CommitError::Conflict { .. }) => {}
+            let batch = Batch::new("region", "event").create(SCOPE, &event_id(number), &event);
+            match self.store.commit(self.prune_events(batch, number)).await {
+                // Another region took the number.
+                Err(CommitError::Conflict { .. }) => self.last_event.store(0, Ordering::Relaxed),
                 Err(error) => {
                     tracing::warn!(%error, system_id, "event not written");
                     return;
@@ -147,6 +161,29 @@ impl Machines {
                 Ok(_) => return,
             }
         }
+    }
+
+    fn next_event(&self) -> u64 {
+        if self.last_event.load(Ordering::Relaxed) == 0 {
+            let last = next_id::<Event>(&self.store, |event| event.number).max(1) - 1;
+            self.last_event.fetch_max(last, Ordering::Relaxed);
+        }
+        self.last_event.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Every so often, adds the deletion of the oldest events.
+    fn prune_events(&self, batch: Batch, number: u64) -> Batch {
+        if !number.is_multiple_of(EVENTS_PRUNED) {
+            return batch;
+        }
+        let end = number.saturating_sub(EVENTS_KEPT);
+        (end.saturating_sub(EVENTS_PRUNED)..end).fold(batch, |batch, old| {
+            let id = event_id(old);
+            match self.store.get::<Event>(SCOPE, &id) {
+                Some(event) => batch.delete::<Event>(SCOPE, &id, event.version),
+                None => batch,
+            }
+        })
     }
 
     /// Public SSH keys of a machine's owner.
@@ -163,6 +200,11 @@ impl Machines {
     pub fn user(&self, name: &str) -> Option<Arc<Stored<User>>> {
         self.store.get(SCOPE, name)
     }
+}
+
+/// Ids sort as their numbers do.
+fn event_id(number: u64) -> String {
+    format!("{number:012}")
 }
 
 /// The next free number of a kind of documents; creating it may still conflict: then ask again.

@@ -238,7 +238,8 @@ impl Machines {
             machine.error_description.clear();
             machine.enter(next, Timestamp::now());
             // Ready machines belong to nobody.
-            Ok(if next == Status::Ready { clear_deployment(system_id, machine, batch) } else { batch })
+            let store = self.store();
+            Ok(if next == Status::Ready { clear_deployment(store, system_id, machine, batch) } else { batch })
         })
         .await
     }
@@ -340,8 +341,8 @@ pub enum Lock {
     Unlocked,
 }
 
-/// What a machine gives up when it becomes Ready again.
-pub fn clear_deployment(system_id: &str, machine: &mut Machine, mut batch: Batch) -> Batch {
+/// What a machine gives up when it becomes Ready again, its leases with its addresses.
+pub fn clear_deployment(store: &Store, system_id: &str, machine: &mut Machine, mut batch: Batch) -> Batch {
     if let Some(credentials) = machine.credentials.take() {
         batch = batch.unclaim(SCOPE, "machine_token", &credentials.token, system_id);
     }
@@ -349,7 +350,11 @@ pub fn clear_deployment(system_id: &str, machine: &mut Machine, mut batch: Batch
         machine.nics.iter_mut().flat_map(|nic| nic.links.iter_mut()).filter(|link| link.mode == "auto")
     {
         if let Some(ip) = link.ip.take() {
-            batch = batch.unclaim(SCOPE, "ip", &ip.to_string(), system_id);
+            let ip = ip.to_string();
+            if let Some(lease) = store.get::<Lease>(SCOPE, &ip) {
+                batch = batch.delete::<Lease>(SCOPE, &ip, lease.version);
+            }
+            batch = batch.unclaim(SCOPE, "ip", &ip, system_id);
         }
     }
     machine.owner = None;

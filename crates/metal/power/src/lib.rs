@@ -24,6 +24,24 @@ pub trait Bmc: Send + Sync {
     async fn on(&self) -> Result<(), PowerError>;
     /// Switches off at once.
     async fn off(&self) -> Result<(), PowerError>;
+    /// Lines of the serial console from number `skip` on, [`CONSOLE_LINES`] at most. `None`: it keeps none.
+    async fn console(&self, _skip: usize) -> Result<Option<ConsoleLines>, PowerError> {
+        Ok(None)
+    }
+}
+
+/// Lines of a console that one call brings at most.
+pub const CONSOLE_LINES: usize = 1000;
+
+/// A stretch of what a machine wrote on its serial console.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConsoleLines {
+    /// Number of the first of `lines`: where the BMC forgot lines, larger than what was asked for.
+    pub first: usize,
+    /// The lines, as the machine wrote them: not to be shown on a terminal unfiltered.
+    pub lines: Vec<String>,
+    /// How many there were until now; less than before where the BMC began anew.
+    pub total: usize,
 }
 
 /// Why a BMC did not do what it was told.

@@ -8,12 +8,14 @@ use reqwest::{Certificate, Client, Method, StatusCode};
 use secrets::Secret;
 use serde_json::{Value, json};
 
-use crate::{Bmc, PowerError};
+use crate::{Bmc, CONSOLE_LINES, ConsoleLines, PowerError};
 
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Systems of one BMC that are looked at.
 const SYSTEMS: usize = 64;
+/// Pages of a console's log that one call follows.
+const PAGES: usize = 16;
 
 /// A Redfish service: one address and one user.
 #[derive(Debug, Clone)]
@@ -85,6 +87,16 @@ impl Service {
 
     async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, PowerError> {
         let what = format!("{method} {path}");
+        let (status, text) = self.exchange(method, path, body).await?;
+        self.read(what, status, &text)
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(StatusCode, String), PowerError> {
         let mut request = self
             .client
             .request(method, format!("{}{path}", self.address))
@@ -98,12 +110,15 @@ impl Service {
         };
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
-        let text = response.text().await.map_err(unreachable)?;
+        Ok((status, response.text().await.map_err(unreachable)?))
+    }
+
+    fn read(&self, what: String, status: StatusCode, text: &str) -> Result<Value, PowerError> {
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Err(PowerError::Credentials { address: self.address.clone() })
             }
-            status if status.is_success() => Ok(serde_json::from_str(&text).unwrap_or(Value::Null)),
+            status if status.is_success() => Ok(serde_json::from_str(text).unwrap_or(Value::Null)),
             status => Err(PowerError::Refused {
                 address: self.address.clone(),
                 what,
@@ -157,6 +172,46 @@ impl Bmc for Redfish {
             Power::Off => Ok(()),
         }
     }
+
+    async fn console(&self, skip: usize) -> Result<Option<ConsoleLines>, PowerError> {
+        let log = format!("{}/LogServices/HostLogger/Entries", self.path);
+        let mut path = format!("{log}?$skip={skip}&$top={CONSOLE_LINES}");
+        let mut found = ConsoleLines { first: skip, ..ConsoleLines::default() };
+        for _ in 0..PAGES {
+            let (status, text) = self.service.exchange(Method::GET, &path, None).await?;
+            if status == StatusCode::NOT_FOUND {
+                return Ok(None);
+            }
+            let page = self.service.read(format!("GET {path}"), status, &text)?;
+            let entries = page["Members"].as_array().map(Vec::as_slice).unwrap_or_default();
+            if found.lines.is_empty() {
+                let id = entries.first().and_then(|entry| entry["Id"].as_str()?.parse().ok());
+                found.first = id.unwrap_or(skip).max(skip);
+            }
+            let more = CONSOLE_LINES - found.lines.len();
+            found.lines.extend(entries.iter().take(more).map(line));
+            let end = found.first + found.lines.len();
+            let count = page["Members@odata.count"].as_u64().and_then(|count| usize::try_from(count).ok());
+            // No lines and a smaller count: the log began anew.
+            found.total = count.map_or(end, |count| if entries.is_empty() { count } else { count.max(end) });
+            match next_page(&page, &log) {
+                Some(next) if found.lines.len() < CONSOLE_LINES && !entries.is_empty() => path = next,
+                _ => break,
+            }
+        }
+        Ok(Some(found))
+    }
+}
+
+fn line(entry: &Value) -> String {
+    entry["Message"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The next page, if it is one of the same log: the password goes nowhere else.
+fn next_page(page: &Value, log: &str) -> Option<String> {
+    let next = page["Members@odata.nextLink"].as_str()?;
+    let query = next.strip_prefix(log)?;
+    query.starts_with('?').then(|| next.to_owned())
 }
 
 /// An error with its causes, which reqwest leaves out.

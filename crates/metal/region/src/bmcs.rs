@@ -140,6 +140,15 @@ impl maas_api::PowerControl for Control {
         };
         done.map_err(|error| error.to_string())
     }
+
+    async fn console(&self, system_id: &str, skip: usize) -> Result<Option<maas_api::ConsoleLines>, String> {
+        let found = self.driver(system_id)?.console(skip).await.map_err(|error| error.to_string())?;
+        Ok(found.map(|power::ConsoleLines { first, lines, total }| maas_api::ConsoleLines {
+            first,
+            lines,
+            total,
+        }))
+    }
 }
 
 impl Control {

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use lifecycle::Signal;
 use model::{Machines, SCOPE};
-use store::{Batch, CommitError};
+use store::{Batch, CommitError, Watch};
 
 /// Everything that DHCP asks of the region.
 #[derive(Debug, Clone)]
@@ -60,6 +60,18 @@ impl Events for Known {
         if machine.value.flow.dhcp.is_none() && machine.value.status.failed().is_some() {
             let machines = self.0.clone();
             tokio::spawn(async move { machines.signal(&machine.id, Signal::Dhcp, Timestamp::now()).await });
+        }
+    }
+}
+
+/// Makes a server forget the leases that are deleted from the store: those of machines that were given back.
+pub async fn forget_deleted(server: &dhcp::Service<Known, Known, Known>, mut changes: Watch) {
+    while let Some(change) = changes.next().await {
+        if &*change.kind == "lease"
+            && change.version.is_none()
+            && let Ok(ip) = change.id.parse()
+        {
+            server.forget(ip);
         }
     }
 }

@@ -18,6 +18,8 @@ use crate::{config::Config, serve::RegionError};
 
 /// Seconds that a name without a TTL of its own lives (MAAS: `default_dns_ttl`).
 const DEFAULT_TTL: u32 = 30;
+/// How long changes are collected before the zones are made anew.
+const BURST: std::time::Duration = std::time::Duration::from_millis(4);
 /// Transfers of boot programs at once.
 const TRANSFERS: usize = 512;
 /// Documents that zones are made of.
@@ -50,6 +52,9 @@ pub async fn spawn(
     services.spawn(async move {
         while let Some(change) = changes.next().await {
             if KINDS.contains(&&*change.kind) {
+                // Changes come in bursts; one set of zones serves them all.
+                let burst = tokio::time::Instant::now() + BURST;
+                while let Ok(Some(_)) = tokio::time::timeout_at(burst, changes.next()).await {}
                 server.set(zones(&machines, &config));
             }
         }

@@ -32,6 +32,13 @@ pub struct Reconciler {
     pub bmcs: Bmcs,
 }
 
+/// How often the power of a machine at rest is looked at.
+const LOOK_AGAIN: Duration = Duration::from_mins(5);
+/// A machine that changed this lately is not looked at.
+const POWER_LOOK: jiff::SignedDuration = jiff::SignedDuration::from_mins(4);
+/// Deadlines that move less are not recorded anew.
+const DEADLINE_STEP: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
+
 /// When to look again, if nothing happens before.
 type Again = Option<Duration>;
 
@@ -72,9 +79,11 @@ impl Reconciler {
         let machine = self.machines.get(id)?;
         match self.step(&machine).await {
             // Its BMC may answer, or be configured to, only later.
-            Ok(again) if machine.value.power.kind.is_empty()
-                && machine.value.hardware_uuid.is_some()
-                && self.bmcs.are_configured() => {
+            Ok(again)
+                if machine.value.power.kind.is_empty()
+                    && machine.value.hardware_uuid.is_some()
+                    && self.bmcs.are_configured() =>
+            {
                 Some(again.map_or(FIND_AGAIN, |pause| pause.min(FIND_AGAIN)))
             }
             Ok(again) => again,
@@ -97,27 +106,25 @@ impl Reconciler {
         match lifecycle::plan(&seen, now) {
             Step::Rest => self.rest(machine, now).await,
             Step::Wait { reason, until } => {
-                self.record(machine, "machine.wait", |m| wait_for(m, &reason, now, until)).await?;
+                self.waits(machine, &reason, until, now).await?;
                 Ok(Some(Duration::try_from(until.duration_since(now)).unwrap_or(Duration::from_secs(1))))
             }
             Step::BootNetwork => {
                 tracing::info!(system_id = machine.id, "booting over the network");
-                self.record(machine, "machine.wait", |m| {
-                    wait_for(m, "its BMC is asked to start it over the network", now, now + POWER_LIMIT);
-                })
-                .await?;
+                let reason = asking("start it over the network", value);
+                self.waits(machine, &reason, now + POWER_LIMIT, now).await?;
                 let done = self.with_bmc(value, |bmc| async move { bmc.boot_network().await }).await;
                 self.powered(machine, "on", done, now).await
             }
             Step::PowerOff => {
-                self.record(machine, "machine.wait", |m| {
-                    wait_for(m, "its BMC is asked to switch it off", now, now + POWER_LIMIT);
-                })
-                .await?;
+                let reason = asking("switch it off", value);
+                self.waits(machine, &reason, now + POWER_LIMIT, now).await?;
                 let done = self.with_bmc(value, |bmc| async move { bmc.off().await }).await;
                 self.powered(machine, &value.power_state, done, now).await
             }
-            Step::ConfirmOff { .. } => {
+            Step::ConfirmOff { until } => {
+                self.waits(machine, "waiting for the BMC to confirm that the power is off", until, now)
+                    .await?;
                 let state = self.with_bmc(value, |bmc| async move { bmc.state().await }).await;
                 match state {
                     Ok(power::Power::Off) => {
@@ -156,7 +163,11 @@ impl Reconciler {
                 m.enter(to, now);
                 let given_back =
                     matches!(from, Status::Releasing | Status::DiskErasing) && to == Status::Ready;
-                Ok(if given_back { clear_deployment(&machine.id, m, batch) } else { batch })
+                Ok(if given_back {
+                    clear_deployment(self.machines.store(), &machine.id, m, batch)
+                } else {
+                    batch
+                })
             })
             .await?;
         let text = format!("From '{}' to '{}'", from.label(), to.label());
@@ -164,26 +175,52 @@ impl Reconciler {
         Ok(())
     }
 
-    /// A machine at rest that is still on switches itself off when its agent asks; if it doesn't, its BMC does.
+    /// Records what a machine waits for; a deadline that moves a little is not worth a write.
+    async fn waits(
+        &self,
+        machine: &Stored<Machine>,
+        reason: &str,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), ChangeError<std::convert::Infallible>> {
+        self.record(machine, "machine.wait", |m| {
+            let known = m.waiting.as_ref().filter(|w| w.reason == reason);
+            if known.is_none_or(|w| until.duration_since(w.until).abs() > DEADLINE_STEP) {
+                let since = known.map_or(now, |w| w.since);
+                m.waiting = Some(Waiting { reason: reason.to_owned(), since, until });
+            }
+        })
+        .await
+    }
+
+    /// A machine at rest: its power is looked at now and then. A Ready one that is still on switches itself off
+    /// when its agent asks; if it doesn't, its BMC does.
     async fn rest(
         &self,
         machine: &Stored<Machine>,
         now: Timestamp,
     ) -> Result<Again, ChangeError<std::convert::Infallible>> {
         let value = &machine.value;
-        if value.status != Status::Ready || value.power_state != "on" || value.power.kind != "redfish" {
+        if value.power.kind != "redfish" {
             return Ok(None);
         }
+        let settling = value.power_state == "on" && value.status != Status::Deployed;
+        if !settling && value.updated.duration_since(now).abs() < POWER_LOOK {
+            return Ok(Some(LOOK_AGAIN));
+        }
+        let rested = now.duration_since(value.flow.since);
         match self.with_bmc(value, |bmc| async move { bmc.state().await }).await {
-            Ok(power::Power::Off) => {
-                self.record(machine, "machine.power", |m| "off".clone_into(&mut m.power_state)).await?;
+            Ok(state) if Some(state) != value.known_power() => {
+                let name = if state == power::Power::On { "on" } else { "off" };
+                self.record(machine, "machine.power", |m| name.clone_into(&mut m.power_state)).await?;
                 Ok(None)
             }
-            Ok(power::Power::On) if now.duration_since(value.flow.since) > REST_OFF => {
+            Ok(power::Power::On) if value.status == Status::Ready && rested > REST_OFF => {
                 let _ = self.with_bmc(value, |bmc| async move { bmc.off().await }).await;
                 Ok(Some(POWER_AGAIN))
             }
-            _ => Ok(Some(CONFIRM_AGAIN)),
+            Ok(_) if settling && rested < REST_OFF * 2 => Ok(Some(CONFIRM_AGAIN)),
+            _ => Ok(Some(LOOK_AGAIN)),
         }
     }
 
@@ -228,7 +265,7 @@ impl Reconciler {
                 Some(why) => {
                     m.flow.power_failures += 1;
                     m.flow.power_error = Some(why.clone());
-                    m.flow.power_retry = Some(now + POWER_AGAIN);
+                    m.flow.power_retry = Some(Timestamp::now() + POWER_AGAIN); // the attempt took its time
                 }
             }
         })
@@ -272,8 +309,9 @@ impl Reconciler {
     }
 }
 
-/// Notes what a machine waits for; the same reason keeps the time that it began.
-fn wait_for(machine: &mut Machine, reason: &str, now: Timestamp, until: Timestamp) {
-    let since = machine.waiting.as_ref().filter(|w| w.reason == reason).map_or(now, |w| w.since);
-    machine.waiting = Some(Waiting { reason: reason.to_owned(), since, until });
+fn asking(what: &str, machine: &Machine) -> String {
+    match &machine.flow.power_error {
+        None => format!("its BMC is asked to {what}"),
+        Some(error) => format!("its BMC is asked again to {what}; it failed with: {error}"),
+    }
 }

@@ -88,11 +88,19 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Regi
         let socket = dhcp::bind(&network.interface, dhcp::SERVER_PORT)
             .map_err(|e| RegionError::Port(e.to_string()))?;
         let known = Known(machines.clone());
-        let server =
-            Dhcp::new(dhcp_config(network), leases::restore(&machines), known.clone(), known.clone(), known);
+        let changes = store.watch(store.revision());
+        let server = Arc::new(Dhcp::new(
+            dhcp_config(network),
+            leases::restore(&machines),
+            known.clone(),
+            known.clone(),
+            known,
+        ));
+        let serving = server.clone();
+        services.spawn(async move { match serving.run(socket).await {} });
         services.spawn(async move {
-            server.run(socket).await;
-            Ok(("DHCP", String::new()))
+            leases::forget_deleted(&server, changes).await;
+            Ok(("DHCP", "the store is closed".to_owned()))
         });
     }
     crate::names::spawn(&mut services, &config, &machines).await?;

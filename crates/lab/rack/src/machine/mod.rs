@@ -1,18 +1,20 @@
 //! A machine: power, boot override, console and disk, whatever it is made of.
 
 mod body;
+mod console;
 mod process;
 mod qemu;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bmc::{BootOverride, Faults, MachineError, PowerState, Reset};
+use bmc::{BootOverride, ConsoleLines, Faults, MachineError, PowerState, Reset};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::error::Doing as _;
 use crate::forward::Resolve;
 use crate::init::Ended;
-use crate::{Kind, MachineStatus, RackError};
+use crate::{Kind, MachineStatus, RackError, tool};
 
 pub(crate) use body::{Body, Plate};
 pub(crate) use process::Process;
@@ -21,6 +23,7 @@ pub(crate) use qemu::Accelerator;
 /// A machine as its BMC, its button and the lab see it.
 pub(crate) struct Machine {
     body: Arc<Body>,
+    console: Arc<Mutex<console::Log>>,
     faults: Faults,
     boot: Arc<Mutex<BootOverride>>,
     power: watch::Receiver<PowerState>,
@@ -50,7 +53,8 @@ impl Machine {
         let (power_sender, power) = watch::channel(PowerState::Off);
         let (sender, orders) = mpsc::channel(8);
         let supply = Supply { body: Arc::clone(&body), boot: Arc::clone(&boot), power: power_sender, orders };
-        (Self { body, faults: Faults::default(), boot, power, orders: sender, bmc, ssh }, supply)
+        let (console, faults) = (Arc::default(), Faults::default());
+        (Self { body, console, faults, boot, power, orders: sender, bmc, ssh }, supply)
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -117,6 +121,18 @@ impl bmc::Machine for Machine {
     async fn set_boot_override(&self, wanted: BootOverride) -> Result<(), MachineError> {
         *self.boot.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
         Ok(())
+    }
+
+    async fn console(&self, skip: usize, top: usize) -> Result<Option<ConsoleLines>, MachineError> {
+        let (body, log) = (Arc::clone(&self.body), Arc::clone(&self.console));
+        let read = tool::blocking(move || {
+            let path = body.console_log();
+            log.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .read(&path, skip, top)
+                .doing(|| format!("reading {}", path.display()))
+        });
+        read.await.map(Some).map_err(|error| MachineError(error.to_string()))
     }
 }
 

@@ -14,7 +14,7 @@ use axum::{Router, body::Body};
 use http::{Request, StatusCode, header};
 use jiff::Timestamp;
 use lifecycle::{Power, Status};
-use maas_api::{PowerControl, Settings, State};
+use maas_api::{ConsoleLines, PowerControl, Settings, State};
 use model::{
     ApiToken, BootResource, Disk, ImageFile, ImageSet, Machine, Machines, Nic, SCOPE, Tag, User,
     setup::{self, AdminKey, Network},
@@ -43,6 +43,12 @@ impl PowerControl for FakePower {
     async fn switch(&self, system_id: &str, to: Power) -> Result<(), String> {
         self.0.lock().unwrap().insert(system_id.to_owned(), to);
         Ok(())
+    }
+    /// A machine that is on said three lines.
+    async fn console(&self, system_id: &str, skip: usize) -> Result<Option<ConsoleLines>, String> {
+        let lines = ["one", "two", "three"].into_iter().skip(skip).map(str::to_owned).collect();
+        let on = self.0.lock().unwrap().get(system_id) == Some(&Power::On);
+        Ok(on.then_some(ConsoleLines { first: skip, lines, total: 3 }))
     }
 }
 
@@ -180,7 +186,7 @@ impl Region {
             .change("test", "test", id, |machine, batch| {
                 machine.enter(status, Timestamp::now());
                 Ok::<_, std::convert::Infallible>(match status {
-                    Status::Ready => model::ops::clear_deployment(id, machine, batch),
+                    Status::Ready => model::ops::clear_deployment(self.machines.store(), id, machine, batch),
                     _ => batch,
                 })
             })

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::{
     life::{deploy, quick},
     node::{Phase, Temper},
-    site::{IMAGE_SIZE, Site, address, until},
+    site::{IMAGE_SIZE, Site, until},
 };
 
 async fn deploying(fault: Fault) -> (Site, Client, String) {
@@ -77,7 +77,9 @@ async fn a_bmc_that_comes_late_is_found() {
 async fn a_hanging_bmc_delays_nobody_else() {
     let site = Site::start(2).await;
     site.nodes[1].faults.set(Fault::Hang);
-    tokio::time::timeout(Duration::from_secs(8), site.commissioned(&site.nodes[0])).await.expect("found at once");
+    tokio::time::timeout(Duration::from_secs(8), site.commissioned(&site.nodes[0]))
+        .await
+        .expect("found at once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,7 +145,7 @@ async fn a_second_region_on_the_same_data_is_refused() {
 async fn a_port_that_is_taken_is_named() {
     let site = Site::new(0).await;
     for (port, what) in [(site.api, "the MAAS API"), (site.boot, "boot HTTP")] {
-        let _other = std::net::TcpListener::bind(address(port)).unwrap();
+        let _other = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
         let error = refused(&site).await.to_string();
         assert!(error.starts_with(&format!("{what} cannot listen on 127.0.0.1:{port}")), "{error}");
         assert!(error.contains("stop the other program"), "{error}");

@@ -226,7 +226,8 @@ impl Node {
     /// From the firmware to the end of what it starts.
     async fn start(&self) -> End {
         let chain = self.text(&format!("{}/ipxe.cfg", self.base)).await;
-        let next = chain.split_whitespace().last().unwrap().replace("${mac:hexhyp}", &self.mac.replace(':', "-"));
+        let next =
+            chain.split_whitespace().last().unwrap().replace("${mac:hexhyp}", &self.mac.replace(':', "-"));
         let script = self.text(&next).await;
         self.reach(Phase::Config).await;
         if script.contains("sanboot") {

@@ -2,7 +2,11 @@
 
 use std::{
     io::Read,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, TcpListener},
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixListener},
+    },
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
@@ -42,13 +46,17 @@ enum Running {
     Child(Child),
 }
 
-/// A free port that no outgoing connection gets by chance.
+/// A free port that no outgoing connection gets by chance, and no other process of these tests: each keeps a socket
+/// of the port's name for as long as it lives.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 9000).unwrap();
+    let start = u16::try_from(std::process::id() * 97 % 12_000).unwrap();
     loop {
         let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let name = SocketAddr::from_abstract_name(format!("region-test-port-{port}")).unwrap();
+        let Ok(mine) = UnixListener::bind_addr(&name) else { continue };
         if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            std::mem::forget(mine);
             return port;
         }
     }
@@ -90,10 +98,11 @@ impl Site {
         let address = listener.local_addr().unwrap();
         let tls = ca.server_config(IpAddr::from(Ipv4Addr::LOCALHOST)).unwrap();
         tokio::spawn(bmc::serve(listener, tls, front));
-        self.bmcs += &format!(
+        let table = format!(
             "[[bmc]]\naddress = \"https://{address}\"\nuser = \"admin\"\npassword = \"right\"\nca_file = \"{}\"\n",
             ca.path().display()
         );
+        self.bmcs.push_str(&table);
         self.nodes.push(node);
     }
 
@@ -259,8 +268,4 @@ fn region_child() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let ended: Result<(), RegionError> = runtime.block_on(region::run(config, stopped));
     ended.unwrap();
-}
-
-pub fn address(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }

@@ -183,6 +183,18 @@ pub async fn query_power_state(call: Call) -> Answer {
     Ok(Reply::Json(json!({ "state": state })))
 }
 
+/// What a machine writes may hold what its owner keeps to himself.
+pub async fn console(call: Call) -> Answer {
+    let machine = load_own(&call)?;
+    let skip = call.param("skip").map(str::parse).transpose();
+    let skip = skip.map_err(|_| ApiError::field("skip", "Enter a whole number."))?.unwrap_or_default();
+    let found = call.state.power.console(&machine.id, skip).await.map_err(ApiError::Unavailable)?;
+    let Some(found) = found else {
+        return Err(ApiError::NotImplemented("its BMC keeps no log of the serial console".to_owned()));
+    };
+    Ok(Reply::Json(json!({ "first": found.first, "lines": found.lines, "total": found.total })))
+}
+
 pub async fn power_parameters(call: Call) -> Answer {
     Ok(Reply::Json(exposed(&load_as_admin(&call)?.value)))
 }

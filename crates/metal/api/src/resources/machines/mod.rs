@@ -105,7 +105,7 @@ fn collection() -> Vec<Op> {
 }
 
 fn one() -> Vec<Op> {
-    vec![
+    let mut ops = vec![
         restful!(GET, User, "Reads a machine.", read),
         restful!(
             PUT,
@@ -120,6 +120,13 @@ fn one() -> Vec<Op> {
             User,
             "What the machine waits for and what it went through (an extension of Bessemer).",
             why
+        ),
+        named!(
+            GET,
+            "console",
+            User,
+            "Lines of the serial console from number `skip` on, as the BMC keeps them, for the owner and administrators (an extension of Bessemer).",
+            life::console
         ),
         named!(
             GET,
@@ -194,6 +201,14 @@ fn one() -> Vec<Op> {
             "`flat` is the only one: images are written whole.",
             life::set_storage_layout
         ),
+    ];
+    ops.extend(unsupported());
+    ops
+}
+
+/// What MAAS has and we do not.
+fn unsupported() -> Vec<Op> {
+    vec![
         named!(POST, "test", User, "Not supported yet.", life::unsupported),
         named!(POST, "rescue_mode", User, "Not supported yet.", life::unsupported),
         named!(POST, "exit_rescue_mode", User, "Not supported yet.", life::unsupported),
