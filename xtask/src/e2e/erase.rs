@@ -71,7 +71,7 @@ fn promised(disk: &Path) -> Result<Vec<(u64, u64)>> {
     let file = disk.display().to_string();
     let table = crate::shell::output(
         "partx",
-        &["--show", "--raw", "--noheadings", "--bytes", "--output", "START,SIZE", &file],
+        &["--raw", "--noheadings", "--bytes", "--output", "START,SIZE", &file],
     )?;
     let mut spans = vec![(0, size)];
     for line in table.lines() {
