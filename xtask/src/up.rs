@@ -40,7 +40,7 @@ pub fn up(machines: Machines, output: Output) -> Result<()> {
 /// Takes the rack down.
 pub fn down() -> Result<()> {
     let _alone = alone(&Site::default_dir())?;
-    let program = crate::shell::root().join("target/debug/bessemer");
+    let program = crate::shell::target().join("debug/bessemer");
     runtime()?.block_on(Site::remove(&Site::default_dir(), &program))?;
     eprintln!("the rack is down: no process, namespace, mount or loop device of it is left");
     Ok(())
@@ -295,10 +295,8 @@ fn report(summary: &Summary, narrator: &Narrator, output: Output) {
     for phase in narrator.phases() {
         println!("{:<12} {:>6.1} s", phase.name, phase.seconds);
     }
-    println!(
-        "\nMAAS API   {}   key in {}",
-        summary.json["api"].as_str().unwrap_or(""),
-        summary.json["key_file"].as_str().unwrap_or("")
-    );
-    println!("\n{}", summary.ssh);
+    println!("\nThe region, for `target/debug/bessemer machine list` and any MAAS client:\n");
+    println!("  export BESSEMER_URL={}", summary.json["api"].as_str().unwrap_or(""));
+    println!("  export BESSEMER_API_KEY=$(cat {})", summary.json["key_file"].as_str().unwrap_or(""));
+    println!("\nThe deployed machine:\n\n  {}", summary.ssh);
 }

@@ -79,13 +79,13 @@ pub fn program() -> Result<PathBuf> {
 
 /// Where the program is once it is built.
 pub fn built() -> PathBuf {
-    shell::root().join("target/debug/bessemer")
+    shell::target().join("debug/bessemer")
 }
 
 impl Rig {
     /// A region's folder; on the disk of the workspace, for a store in memory would flatter us.
     pub fn new() -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(shell::root().join("target"))?;
+        let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(shell::target())?;
         let [consumer, token, secret] = [9, 9, 16].map(secrets::random_token);
         fs::write(dir.path().join("admin.key"), format!("{consumer}:{token}:{secret}"))?;
         Ok(Self { dir, key: AdminKey { consumer, token, secret: Secret::new(secret) } })

@@ -12,7 +12,7 @@ use crate::{
 /// Brings up a rack of its own and takes it down again.
 pub fn figures(machines: Machines) -> Result<Vec<Figure>> {
     let bundle = Bundle::build()?;
-    let dir = crate::shell::root().join("target/labs/bench-up");
+    let dir = crate::shell::target().join("labs/bench-up");
     let (kind, ready, ssh) = match machines {
         Machines::Qemu => ("qemu", 90.0, 120.0),
         _ => ("namespace", 10.0, 20.0),

@@ -132,5 +132,5 @@ async fn lab_machine(site: &Site, id: &str) -> Result<MachineStatus> {
 
 /// A folder for a rack of this test's own.
 fn scratch(name: &str) -> PathBuf {
-    crate::shell::root().join("target/labs").join(name)
+    crate::shell::target().join("labs").join(name)
 }

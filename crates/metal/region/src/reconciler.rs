@@ -25,19 +25,19 @@ const POWER_LIMIT: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 /// How long a machine at rest may take to switch itself off before its BMC does.
 const REST_OFF: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 
-/// The reconciler of machines; cheap to clone.
-#[derive(Clone)]
-pub struct Reconciler {
-    pub machines: Machines,
-    pub bmcs: Bmcs,
-}
-
 /// How often the power of a machine at rest is looked at.
 const LOOK_AGAIN: Duration = Duration::from_mins(5);
 /// A machine that changed this lately is not looked at.
 const POWER_LOOK: jiff::SignedDuration = jiff::SignedDuration::from_mins(4);
 /// Deadlines that move less are not recorded anew.
 const DEADLINE_STEP: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
+
+/// The reconciler of machines; cheap to clone.
+#[derive(Clone)]
+pub struct Reconciler {
+    pub machines: Machines,
+    pub bmcs: Bmcs,
+}
 
 /// When to look again, if nothing happens before.
 type Again = Option<Duration>;
