@@ -122,6 +122,9 @@ impl Agents {
                     let mut number = next..;
                     machine.hardware_uuid = uuid_of(hello);
                     model::absorb(machine, &hello.inventory, mac, vlan, || number.next().unwrap_or(u64::MAX));
+                    if matches!(machine.status, Status::New | Status::Commissioning) {
+                        model::ops::link_boot_nic(&store, machine);
+                    }
                     for nic in &machine.nics {
                         batch = batch.claim(SCOPE, "mac", &nic.mac, &id);
                     }

@@ -12,7 +12,8 @@ use secrets::Secret;
 use store::{Batch, CommitError, Store, Stored};
 
 use crate::{
-    BootResource, ChangeError, Credentials, IpRange, Lease, Level, Link, Machine, Machines, SCOPE, Subnet,
+    BootResource, ChangeError, Credentials, IpRange, Lease, Level, Link, Machine, Machines, Nic, SCOPE,
+    Subnet,
 };
 
 /// Who asks.
@@ -377,6 +378,25 @@ fn allowed(actor: &Actor, machine: &Machine) -> Result<(), OpError> {
     }
 }
 
+/// Gives the boot interface an automatic link to its VLAN's subnet, unless it has links; MAAS does so when a
+/// machine is commissioned.
+pub fn link_boot_nic(store: &Store, machine: &mut Machine) {
+    let Some(nic) = boot_nic(machine).filter(|nic| nic.links.is_empty()) else { return };
+    let subnets = store.list::<Subnet>(SCOPE);
+    let Some(subnet) = subnets.iter().find(|subnet| Some(subnet.value.vlan) == nic.vlan) else { return };
+    nic.links.push(Link {
+        number: nic.number,
+        mode: "auto".to_owned(),
+        subnet: Some(subnet.value.number),
+        ip: None,
+    });
+}
+
+fn boot_nic(machine: &mut Machine) -> Option<&mut Nic> {
+    let boot = machine.nics.iter().position(|nic| nic.boot).unwrap_or(0);
+    machine.nics.get_mut(boot)
+}
+
 /// Claims an address for the boot interface's automatic link, outside of every range of its subnet.
 fn claim_address(
     store: &Store,
@@ -384,24 +404,12 @@ fn claim_address(
     machine: &mut Machine,
     batch: Batch,
 ) -> Result<Batch, OpError> {
-    let subnets = store.list::<Subnet>(SCOPE);
-    let Some(nic) = machine.nics.iter().position(|nic| nic.boot).or((!machine.nics.is_empty()).then_some(0))
-    else {
-        return Ok(batch);
-    };
-    let Some(nic) = machine.nics.get_mut(nic) else { return Ok(batch) };
-    if nic.links.is_empty() {
-        let Some(subnet) = subnets.iter().find(|s| Some(s.value.vlan) == nic.vlan) else { return Ok(batch) };
-        nic.links.push(Link {
-            number: nic.number,
-            mode: "auto".to_owned(),
-            subnet: Some(subnet.value.number),
-            ip: None,
-        });
-    }
+    link_boot_nic(store, machine);
+    let Some(nic) = boot_nic(machine) else { return Ok(batch) };
     let Some(link) = nic.links.iter_mut().find(|link| link.mode == "auto" && link.ip.is_none()) else {
         return Ok(batch);
     };
+    let subnets = store.list::<Subnet>(SCOPE);
     let Some(subnet) = subnets.iter().find(|s| Some(s.value.number) == link.subnet) else { return Ok(batch) };
     let ip = free_address(store, &subnet.value).ok_or_else(|| {
         OpError::Exhausted(format!("No more IPs available in subnet: {}.", subnet.value.cidr))
