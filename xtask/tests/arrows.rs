@@ -1,9 +1,9 @@
 //! Who may know whom: the crate arrows of ARCHITECTURE.md, checked against cargo's own metadata.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use std::{collections::BTreeMap, path::Path, process::Command};
+mod common;
 
-use serde_json::Value;
+use std::{collections::BTreeMap, path::Path};
 
 /// Layer of a crate by its folder, and the layers that it may know.
 fn allowed(layer: &str) -> &'static [&'static str] {
@@ -32,14 +32,7 @@ fn layer(manifest: &str, root: &Path) -> String {
 
 #[test]
 fn crates_know_only_whom_they_may() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let out = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
-        .current_dir(root)
-        .output()
-        .unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    let metadata: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let (root, metadata) = (common::root(), common::metadata());
     let packages = metadata["packages"].as_array().unwrap();
     let layers: BTreeMap<&str, String> = packages
         .iter()

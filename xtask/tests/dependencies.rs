@@ -1,20 +1,13 @@
 //! `docs/dependencies.md` says why each direct dependency is there: one line each, none for what is gone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+mod common;
 
-use serde_json::Value;
+use std::{collections::BTreeSet, fs};
 
 #[test]
 fn each_dependency_has_its_line() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let out = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
-        .current_dir(root)
-        .output()
-        .unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    let metadata: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let (root, metadata) = (common::root(), common::metadata());
     let used: BTreeSet<&str> = metadata["packages"]
         .as_array()
         .unwrap()

@@ -176,8 +176,7 @@ impl Agents {
     }
 
     fn assignment(&self, id: &str, machine: &Machine, base: &str, token: &str) -> Result<Assignment, String> {
-        let images: Vec<BootResource> =
-            self.machines.store().list::<BootResource>(SCOPE).iter().map(|r| r.value.clone()).collect();
+        let images = self.machines.store().list::<BootResource>(SCOPE);
         task::of(id, machine, &images, base, token)
     }
 
@@ -201,9 +200,7 @@ impl Agents {
     async fn take(&self, id: &str, report: Report) -> Result<(), Refusal> {
         let now = Timestamp::now();
         let machine = self.machines.get(id).ok_or(Refusal::Unknown)?;
-        let current = |machine: &Machine| {
-            report.task == format!("{}-{}", machine.status.word(), machine.flow.since.as_millisecond())
-        };
+        let current = |machine: &Machine| report.task == task::id(machine);
         if !current(&machine.value) {
             // What a task ends with (power off, restart) may be reported when its state has already gone.
             return if matches!(report.progress, Progress::Working { .. }) {

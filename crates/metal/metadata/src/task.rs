@@ -1,8 +1,11 @@
 //! What the agent of a machine is to do now; pure.
 
+use std::sync::Arc;
+
 use agent_protocol::{AfterInstall, Assignment, FileToWrite, ImageFormat, Install, Task};
 use lifecycle::Status;
 use model::{BootResource, Credentials, Machine};
+use store::Stored;
 
 /// Pause between two questions of an agent that has nothing to do.
 const RETRY_MS: u64 = 500;
@@ -14,7 +17,7 @@ const RETRY_MS: u64 = 500;
 pub fn of(
     system_id: &str,
     machine: &Machine,
-    images: &[BootResource],
+    images: &[Arc<Stored<BootResource>>],
     base: &str,
     token: &str,
 ) -> Result<Assignment, String> {
@@ -30,20 +33,25 @@ pub fn of(
         (Status::New | Status::Testing, _) => Task::Wait { retry_ms: RETRY_MS },
         _ => Task::PowerOff,
     };
-    // The id names the state's entry: a report of an earlier round is told apart.
-    Ok(Assignment { id: format!("{}-{}", machine.status.word(), machine.flow.since.as_millisecond()), task })
+    Ok(Assignment { id: id(machine), task })
+}
+
+/// The id of a machine's present task: it names the state's entry, so a report of an earlier round is told apart.
+pub fn id(machine: &Machine) -> String {
+    format!("{}-{}", machine.status.word(), machine.flow.since.as_millisecond())
 }
 
 fn install(
     system_id: &str,
     machine: &Machine,
-    images: &[BootResource],
+    images: &[Arc<Stored<BootResource>>],
     base: &str,
     token: &str,
 ) -> Result<Install, String> {
     let wanted = format!("{}/{}", machine.osystem, machine.distro_series);
     let file = images
         .iter()
+        .map(|image| &image.value)
         .filter(|image| image.name == wanted && image.architecture == machine.architecture)
         .find_map(|image| image.newest_complete()?.1.files.values().next())
         .ok_or_else(|| format!("no complete image {wanted} for {}: upload it again", machine.architecture))?;

@@ -27,8 +27,7 @@ pub use event::{Event, Level};
 pub use image::{BootResource, ImageFile, ImageSet};
 pub use inventory::absorb;
 pub use machine::{
-    Credentials, Disk, HardwareInfo, Link, Machine, MachineSummary, Nic, Power, ScriptResult, ScriptSet,
-    Waiting,
+    Credentials, Disk, HardwareInfo, Link, Machine, Nic, Power, ScriptResult, ScriptSet, Waiting,
 };
 pub use machines::{ChangeError, Machines, next_id, pick_id};
 pub use network::{

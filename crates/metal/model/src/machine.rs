@@ -101,19 +101,6 @@ impl Document for Machine {
     const KIND: &'static str = "machine";
 }
 
-/// The little of a machine that lists for people need.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MachineSummary {
-    /// Id.
-    pub system_id: String,
-    /// Name.
-    pub hostname: String,
-    /// State.
-    pub status: Status,
-    /// Power.
-    pub power_state: String,
-}
-
 /// What a machine waits for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use lifecycle::Signal;
 use store::{Batch, CommitError, Document, Store, Stored};
 
-use crate::{BootAttempt, Event, Lease, Level, Machine, SCOPE, User};
+use crate::{BootAttempt, Event, Lease, Level, Machine, SCOPE};
 
 /// Events that are kept; older ones go.
 const EVENTS_KEPT: u64 = 50_000;
@@ -194,11 +194,6 @@ impl Machines {
             .filter(|key| machine.owner.as_deref() == Some(&key.value.user))
             .map(|key| key.value.key.clone())
             .collect()
-    }
-
-    /// A user by name.
-    pub fn user(&self, name: &str) -> Option<Arc<Stored<User>>> {
-        self.store.get(SCOPE, name)
     }
 }
 

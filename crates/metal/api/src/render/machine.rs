@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Keys of MAAS's `hardware_info`.
-const HARDWARE: [&str; 18] = [
+pub(crate) const HARDWARE: [&str; 18] = [
     "chassis_serial",
     "chassis_type",
     "chassis_vendor",

@@ -7,6 +7,7 @@ use crate::{
     call::Call,
     render::{
         embedded::Embedded,
+        machine::HARDWARE,
         network::{CONTROLLER, put},
     },
     reply::{Answer, ApiError, Reply},
@@ -61,27 +62,6 @@ pub fn resources() -> Vec<Resource> {
         },
     ]
 }
-
-const HARDWARE: [&str; 18] = [
-    "chassis_serial",
-    "chassis_type",
-    "chassis_vendor",
-    "chassis_version",
-    "cpu_model",
-    "mainboard_firmware_date",
-    "mainboard_firmware_vendor",
-    "mainboard_firmware_version",
-    "mainboard_product",
-    "mainboard_serial",
-    "mainboard_vendor",
-    "mainboard_version",
-    "system_family",
-    "system_product",
-    "system_serial",
-    "system_sku",
-    "system_vendor",
-    "system_version",
-];
 
 /// What a controller's services are called; all of them are this process.
 const SERVICES: [&str; 5] = ["dhcpd", "dns_rack", "http", "rackd", "tftp"];
