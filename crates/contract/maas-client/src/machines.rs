@@ -249,6 +249,16 @@ impl Client {
         self.machine_op(system_id, "abort", Form::new()).await
     }
 
+    /// Takes a machine out of use, whatever state it is in; the comment says why.
+    pub async fn mark_broken(&self, system_id: &str, comment: &str) -> Result<Machine, Error> {
+        self.machine_op(system_id, "mark_broken", vec![("comment", comment.to_owned())]).await
+    }
+
+    /// Sets how much swap an installed system gets, in bytes; 0 is none. Wants an administrator of the machine.
+    pub async fn set_swap_size(&self, system_id: &str, bytes: u64) -> Result<Machine, Error> {
+        self.put(&["machines", system_id], vec![("swap_size", bytes.to_string())]).await
+    }
+
     /// Makes a machine refuse changes.
     pub async fn lock(&self, system_id: &str) -> Result<Machine, Error> {
         self.machine_op(system_id, "lock", Form::new()).await
