@@ -10,11 +10,15 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use maas_client::{Client, Machine, MachineFilter, Status};
-use rack::{Kind, LabClient, MachineOptions, MachineStatus, Options};
+use rack::{Kind, LabClient, MachineOptions, MachineStatus, Options, PortForward, Program};
 use serde::Serialize;
 
 use crate::{host, narrate, shell};
 
+/// The region among the lab's programs.
+pub const REGION: &str = "region";
+/// Its API among the lab's forwards.
+const REGION_API: &str = "region-api";
 /// How long a lab may take to answer, and a region in it.
 const START_LIMIT: Duration = Duration::from_mins(1);
 /// How long a region that was killed may stay away.
@@ -172,7 +176,11 @@ impl Site {
         let region_file = dir.join("region.toml");
         let words =
             [&bundle.program, Path::new("region"), Path::new("run"), Path::new("--config"), &region_file];
-        options.region = Some(words.iter().map(|word| word.display().to_string()).collect());
+        let command = words.iter().map(|word| word.display().to_string()).collect();
+        options.programs = vec![Program { name: REGION.to_owned(), command }];
+        options.forwards = [(REGION_API, 5240), ("region-boot", 5248)]
+            .map(|(name, port_in_site)| PortForward { name: name.to_owned(), port_in_site, listen_port: 0 })
+            .into();
         let bmc = (0..options.machines.len())
             .map(|i| BmcTable {
                 address: format!("https://10.20.0.{}", 101 + i),
@@ -230,7 +238,7 @@ impl Site {
         let lab = LabClient::new(dir)?;
         let status = lab.status().await?;
         let forward =
-            status.forwards.iter().find(|f| f.name == "region-api").context("the lab runs no region")?;
+            status.forwards.iter().find(|f| f.name == REGION_API).context("the lab runs no region")?;
         let api = forward.listen;
         let deadline = Instant::now() + START_LIMIT;
         let key_file = dir.join("admin.key");

@@ -13,7 +13,7 @@ use rack::PowerAction;
 use super::{check_deployed, lab_machine};
 use crate::{
     narrate::{self, Narrator},
-    site::{Bundle, Machines, Site},
+    site::{Bundle, Machines, REGION, Site},
     up,
 };
 
@@ -119,7 +119,7 @@ impl Killer {
     /// Kills the region, and waits until the lab has started another.
     async fn kill(&mut self, phase: &str, sight: &str, delay: u64) -> Result<()> {
         let starts = self.starts().await?;
-        self.site.lab.kill_region().await?;
+        self.site.lab.kill(REGION).await?;
         let line = format!("{phase}: {delay} ms after \"{sight}\"");
         narrate::say(&format!("  kill -9 of the region, {delay} ms later"));
         self.sequence.push(line);
@@ -133,7 +133,8 @@ impl Killer {
     }
 
     async fn starts(&self) -> Result<u32> {
-        Ok(self.site.lab.status().await?.region.map_or(0, |region| region.starts))
+        let programs = self.site.lab.status().await?.programs;
+        Ok(programs.iter().find(|program| program.name == REGION).map_or(0, |region| region.starts))
     }
 
     /// How every machine stands, and whether all have arrived; an error where one has failed.

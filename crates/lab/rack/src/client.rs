@@ -54,9 +54,9 @@ impl LabClient {
         self.post(&format!("machines/{machine}/fault"), &json!({"fault": fault})).await
     }
 
-    /// Kills the region as `kill -9` would; the lab starts it again.
-    pub async fn kill_region(&self) -> Result<(), ClientError> {
-        self.post("region/kill", &Value::Null).await
+    /// Kills a program as `kill -9` would; the lab starts it again.
+    pub async fn kill(&self, program: &str) -> Result<(), ClientError> {
+        self.post(&format!("programs/{program}/kill"), &Value::Null).await
     }
 
     /// Ends the lab; returns when it has begun to.

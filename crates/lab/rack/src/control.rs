@@ -19,7 +19,7 @@ pub(crate) fn router(lab: Arc<Lab>) -> Router {
         .route("/status", get(status))
         .route("/machines/{name}/power", post(power))
         .route("/machines/{name}/fault", post(fault))
-        .route("/region/kill", post(kill_region))
+        .route("/programs/{name}/kill", post(kill))
         .route("/shutdown", post(shutdown))
         .with_state(lab)
 }
@@ -65,13 +65,13 @@ async fn fault(
     StatusCode::NO_CONTENT.into_response()
 }
 
-async fn kill_region(State(lab): State<Arc<Lab>>) -> Response {
-    match &lab.region {
-        Some(region) => {
-            region.kill();
+async fn kill(State(lab): State<Arc<Lab>>, Path(name): Path<String>) -> Response {
+    match lab.programs.iter().find(|program| program.status().name == name) {
+        Some(program) => {
+            program.kill();
             StatusCode::NO_CONTENT.into_response()
         }
-        None => (StatusCode::NOT_FOUND, "this lab runs no region").into_response(),
+        None => (StatusCode::NOT_FOUND, format!("no program is named `{name}`")).into_response(),
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::clean::{Note, clean_locked};
 use crate::error::Doing as _;
 use crate::machine::{Accelerator, Body, Machine, Supply};
-use crate::region::Region;
+use crate::program::Supervised;
 use crate::{Forward, Kind, Options, RackError, Status, control, forward, netns, tool};
 
 /// A running lab, as its control socket sees it.
@@ -24,7 +24,7 @@ pub(crate) struct Lab {
     ca: PathBuf,
     pub(crate) machines: Vec<Arc<Machine>>,
     forwards: Vec<Forward>,
-    pub(crate) region: Option<Arc<Region>>,
+    pub(crate) programs: Vec<Arc<Supervised>>,
     pub(crate) stop: Notify,
 }
 
@@ -37,7 +37,7 @@ impl Lab {
             ca: self.ca.clone(),
             machines: self.machines.iter().map(|machine| machine.status()).collect(),
             forwards: self.forwards.clone(),
-            region: self.region.as_ref().map(|region| region.status()),
+            programs: self.programs.iter().map(|program| program.status()).collect(),
         }
     }
 }
@@ -180,28 +180,26 @@ async fn assemble(
     }
 
     let mut forwards = Vec::new();
-    for (name, port, target) in
-        [("region-api", options.ports.region_api, 5240), ("region-boot", options.ports.region_boot, 5248)]
-    {
-        let target = SocketAddr::from((options.subnet.addr(), target));
-        let (listener, listen) = forward::listen(port).await?;
+    for forward in &options.forwards {
+        let target = SocketAddr::from((options.subnet.addr(), forward.port_in_site));
+        let (listener, listen) = forward::listen(forward.listen_port).await?;
         services.spawn(forward::serve(listener, site.clone(), Arc::new(move || Ok(vec![target]))));
-        forwards.push(Forward { name: name.into(), listen, target });
+        forwards.push(Forward { name: forward.name.clone(), listen, target });
     }
 
-    let region = options
-        .region
-        .clone()
-        .map(|words| Region::new(&helper, netns::path(&site), words, options.dir.join("region.log")));
-    if let Some(region) = region.clone() {
-        services.spawn(async move { region.supervise().await });
+    let mut programs = Vec::new();
+    for program in &options.programs {
+        let (program, process) =
+            Supervised::start(program, &helper, netns::path(&site), &options.dir).await?;
+        programs.push(Arc::clone(&program));
+        services.spawn(async move { program.supervise(process).await });
     }
     Ok(Lab {
         name: options.name.clone(),
         ca: ca.path().to_owned(),
         machines,
         forwards,
-        region,
+        programs,
         stop: Notify::new(),
     })
 }

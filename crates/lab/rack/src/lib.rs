@@ -1,8 +1,8 @@
 //! A rack without hardware: machines, power, consoles, networks.
 //!
 //! [`run`] holds a site in a network namespace: a bridge, machines of several kinds attached to it, a virtual BMC
-//! for each ([`bmc`]), TCP forwards from loopback, and, if asked, the region. People and tests press its buttons
-//! through [`LabClient`]. [`clean`] removes what a killed lab left behind.
+//! for each ([`bmc`]), TCP forwards from loopback, and programs such as the region. People and tests press its
+//! buttons through [`LabClient`]. [`clean`] removes what a killed lab left behind.
 //!
 //! The lab knows the product by its wire protocols alone: machines do DHCP, fetch an iPXE script over HTTP and
 //! start what it names; nothing above can tell a `namespace` machine from a `qemu` one.
@@ -26,7 +26,7 @@ mod lab;
 mod machine;
 mod netns;
 mod options;
-mod region;
+mod program;
 mod status;
 mod sys;
 mod tool;
@@ -37,5 +37,5 @@ pub use client::{ClientError, LabClient};
 pub use error::RackError;
 pub use init::init_if_asked;
 pub use lab::run;
-pub use options::{Account, Kind, MachineOptions, Options, Ports};
-pub use status::{Forward, MachineStatus, PowerAction, RegionStatus, Status};
+pub use options::{Account, Kind, MachineOptions, Options, PortForward, Program};
+pub use status::{Forward, MachineStatus, PowerAction, ProgramStatus, Status};

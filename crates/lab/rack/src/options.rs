@@ -25,10 +25,10 @@ pub struct Options {
     pub bmc: Account,
     /// A kernel that the KVM probe boots; without one, QEMU emulates.
     pub probe_kernel: Option<PathBuf>,
-    /// Command line of a region that the lab runs in the site, and starts again when it dies.
-    pub region: Option<Vec<String>>,
-    /// Ports on loopback.
-    pub ports: Ports,
+    /// Programs that the lab runs in the site, started in this order and started again when they end.
+    pub programs: Vec<Program>,
+    /// Ports on loopback that lead into the site.
+    pub forwards: Vec<PortForward>,
     /// The program that calls [`crate::init_if_asked`]; this one unless said otherwise.
     #[serde(skip)]
     pub helper: Option<PathBuf>,
@@ -76,14 +76,27 @@ pub struct Account {
     pub password: String,
 }
 
-/// Loopback ports; 0 chooses one.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Ports {
-    /// For the region's API (5240 in the site).
-    pub region_api: u16,
-    /// For its boot HTTP (5248 in the site).
-    pub region_boot: u16,
+/// A program that the lab runs in the site.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Program {
+    /// Name: as a lab's. What the program prints goes to `NAME.log` in the lab's folder.
+    pub name: String,
+    /// Command line, one word each.
+    pub command: Vec<String>,
+}
+
+/// A port on loopback that leads to one of the site's own address.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortForward {
+    /// Name: as a lab's.
+    pub name: String,
+    /// Where something listens in the site.
+    pub port_in_site: u16,
+    /// On loopback; 0 chooses one.
+    #[serde(default)]
+    pub listen_port: u16,
 }
 
 fn default_memory() -> u32 {
@@ -107,8 +120,8 @@ impl Default for Options {
             machines: Vec::new(),
             bmc: Account { username: "admin".into(), password: "bessemer".into() },
             probe_kernel: None,
-            region: None,
-            ports: Ports::default(),
+            programs: Vec::new(),
+            forwards: Vec::new(),
             helper: None,
         }
     }
@@ -128,19 +141,19 @@ impl Options {
     }
 
     pub(crate) fn check(&self) -> Result<(), RackError> {
-        let names = || self.machines.iter().map(|machine| &machine.name);
-        for name in std::iter::once(&self.name).chain(names()) {
-            let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-            if name.is_empty() || name.len() > 16 || !name.bytes().all(legal) {
-                return Err(RackError::Options(format!(
-                    "`{name}` is not a name: use 1 to 16 lower-case letters, digits and dashes"
-                )));
-            }
+        let machines: Vec<_> = self.machines.iter().map(|machine| &machine.name).collect();
+        let programs: Vec<_> = self.programs.iter().map(|program| &program.name).collect();
+        let forwards: Vec<_> = self.forwards.iter().map(|forward| &forward.name).collect();
+        for (what, names) in [
+            ("labs", vec![&self.name]),
+            ("machines", machines),
+            ("programs", programs),
+            ("forwards", forwards),
+        ] {
+            check_names(what, &names)?;
         }
-        for (index, name) in names().enumerate() {
-            if names().skip(index + 1).any(|other| other == name) {
-                return Err(RackError::Options(format!("two machines are named `{name}`")));
-            }
+        if let Some(program) = self.programs.iter().find(|program| program.command.is_empty()) {
+            return Err(RackError::Options(format!("the program `{}` has no command", program.name)));
         }
         if !self.dir.is_absolute() {
             return Err(RackError::Options(format!("the folder {} is not absolute", self.dir.display())));
@@ -168,6 +181,21 @@ impl Options {
     }
 }
 
+fn check_names(what: &str, names: &[&String]) -> Result<(), RackError> {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    for (index, name) in names.iter().enumerate() {
+        if name.is_empty() || name.len() > 16 || !name.bytes().all(legal) {
+            return Err(RackError::Options(format!(
+                "`{name}` is not a name: use 1 to 16 lower-case letters, digits and dashes"
+            )));
+        }
+        if names.iter().skip(index + 1).any(|other| other == name) {
+            return Err(RackError::Options(format!("two {what} are named `{name}`")));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,6 +213,13 @@ mod tests {
             Options::from_toml(&twice, Path::new("/l")).unwrap_err().to_string().contains("two machines")
         );
         assert!(Options::from_toml("name = \"a/b\"", Path::new("/l")).is_err());
+        let region = "[[programs]]\nname = \"region\"\ncommand = [\"bessemer\", \"region\", \"run\"]\n\
+                      [[forwards]]\nname = \"region-api\"\nport_in_site = 5240\n";
+        let options = Options::from_toml(region, Path::new("/l")).unwrap();
+        assert_eq!((options.programs[0].name.as_str(), options.forwards[0].listen_port), ("region", 0));
+        for wrong in [region.repeat(2), region.replace("\"bessemer\", \"region\", \"run\"", "")] {
+            assert!(Options::from_toml(&wrong, Path::new("/l")).is_err());
+        }
         assert!(Options::from_toml("subnet = \"10.0.0.1/26\"", Path::new("/l")).is_err());
     }
 }

@@ -22,10 +22,10 @@ pub struct Status {
     pub ca: PathBuf,
     /// The machines.
     pub machines: Vec<MachineStatus>,
-    /// Region ports on loopback.
+    /// Ports on loopback that lead into the site.
     pub forwards: Vec<Forward>,
-    /// The region, where the lab runs one.
-    pub region: Option<RegionStatus>,
+    /// The programs that it runs in the site.
+    pub programs: Vec<ProgramStatus>,
 }
 
 /// A machine.
@@ -54,7 +54,7 @@ pub struct MachineStatus {
 /// A loopback port that leads into the site.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Forward {
-    /// What it is for: `region-api` or `region-boot`.
+    /// Its name in the lab's options.
     pub name: String,
     /// On this host.
     pub listen: SocketAddr,
@@ -62,9 +62,11 @@ pub struct Forward {
     pub target: SocketAddr,
 }
 
-/// The region a lab runs.
+/// A program that a lab runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct RegionStatus {
+pub struct ProgramStatus {
+    /// Its name.
+    pub name: String,
     /// Process that holds it; `None` while it waits to be started again.
     pub keeper_pid: Option<u32>,
     /// How often it was started.

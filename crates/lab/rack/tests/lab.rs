@@ -47,10 +47,14 @@ struct Rig {
 
 impl Rig {
     async fn start(name: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), name, "").await
+    }
+
+    /// A lab in this folder, with `more` in its configuration.
+    async fn start_in(dir: tempfile::TempDir, name: &str, more: &str) -> Self {
         let name = format!("{name}-{}", std::process::id());
         let text = format!(
-            "name = \"{name}\"\n[[machines]]\nname = \"node-1\"\nkind = \"namespace\"\ndisk_gib = 1\n"
+            "name = \"{name}\"\n[[machines]]\nname = \"node-1\"\nkind = \"namespace\"\ndisk_gib = 1\n{more}"
         );
         fs::write(dir.path().join("lab.toml"), text).unwrap();
         let lab = spawn_lab(dir.path());
@@ -239,6 +243,46 @@ async fn a_killed_lab_takes_its_machines_along_and_is_cleaned_twice() {
     assert!(!loops.contains(&rig.dir.path().display().to_string()), "{loops}");
     let group = Path::new("/sys/fs/cgroup").join("memory").join(format!("bsm-{name}"));
     assert!(!group.exists());
+}
+
+#[tokio::test]
+async fn a_program_runs_in_the_site_and_comes_back_when_it_is_killed() {
+    if missing() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let web = dir.path().join("web");
+    fs::create_dir(&web).unwrap();
+    fs::write(web.join("hello"), "from the site").unwrap();
+    let more = format!(
+        "[[programs]]\nname = \"web\"\ncommand = [\"{BUSYBOX}\", \"httpd\", \"-f\", \"-p\", \"10.20.0.1:80\", \
+         \"-h\", \"{}\"]\n[[programs]]\nname = \"talk\"\ncommand = [\"{BUSYBOX}\", \"echo\", \"hello\"]\n\
+         [[forwards]]\nname = \"web\"\nport_in_site = 80\n",
+        web.display()
+    );
+    let rig = Rig::start_in(dir, "g", &more).await;
+    let address = rig.status().await.forwards[0].listen;
+    let hello = async || {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        client.get(format!("http://{address}/hello")).send().await.ok()?.text().await.ok()
+    };
+    let answers = async |_: &Rig| hello().await.as_deref() == Some("from the site");
+    rig.until("the program answers", answers).await;
+    for kills in 1..=3 {
+        let killed = Instant::now();
+        rig.client.kill("web").await.unwrap();
+        let again = async |rig: &Rig| rig.status().await.programs[0].starts > kills;
+        rig.until("the program is started again", again).await;
+        assert!(killed.elapsed() < Duration::from_secs(5), "the pause grows: {:?}", killed.elapsed());
+        rig.until("the program answers again", answers).await;
+    }
+    // One that ends by itself is started again as well; what it says is kept.
+    rig.until("the other has spoken twice", async |rig| {
+        fs::read_to_string(rig.path("talk.log")).is_ok_and(|log| log.matches("hello").count() > 1)
+    })
+    .await;
+    let refused = rig.client.kill("nobody").await.unwrap_err();
+    assert!(refused.to_string().contains("nobody"), "{refused}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The lab's own program, started anew: keepers of processes, and the first steps inside a machine.
 //!
-//! A lab starts a *keeper* for each machine and for the region. The keeper enters the network namespace, starts
+//! A lab starts a *keeper* for each machine and each program. The keeper enters the network namespace, starts
 //! what it keeps as its only child and waits. Its standard input is a pipe from the lab: when that closes, because
 //! the lab says so or is dead, the keeper kills the child; when the keeper itself is killed, the child's
 //! parent-death signal does. A child that is PID 1 of a PID namespace takes everything in it along, so nothing of
