@@ -1,5 +1,4 @@
 //! Redfish (DMTF DSP0266): systems, power and boot override.
-#![allow(clippy::indexing_slicing, reason = "of a JSON value: what is missing reads as null")]
 
 use std::time::Duration;
 
@@ -8,12 +7,10 @@ use reqwest::{Certificate, Client, Method, StatusCode};
 use secrets::Secret;
 use serde_json::{Value, json};
 
-use crate::{Bmc, CONSOLE_LINES, ConsoleLines, PowerError};
+use crate::{Bmc, CONSOLE_LINES, ConsoleLines, PowerError, answer};
 
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(10);
-/// Systems of one BMC that are looked at.
-const SYSTEMS: usize = 64;
 /// Pages of a console's log that one call follows.
 const PAGES: usize = 16;
 
@@ -70,11 +67,10 @@ impl Service {
     pub async fn systems(&self) -> Result<Vec<System>, PowerError> {
         let list = self.request(Method::GET, "/redfish/v1/Systems", None).await?;
         let mut systems = Vec::new();
-        for member in list["Members"].as_array().into_iter().flatten().take(SYSTEMS) {
-            let Some(path) = member["@odata.id"].as_str() else { continue };
+        for path in answer::members(&list) {
             let system = self.request(Method::GET, path, None).await?;
-            if let Some(uuid) = system["UUID"].as_str() {
-                systems.push(System { path: path.to_owned(), uuid: uuid.to_lowercase() });
+            if let Some(uuid) = answer::uuid(&system) {
+                systems.push(System { path: path.to_owned(), uuid });
             }
         }
         Ok(systems)
@@ -118,7 +114,7 @@ impl Service {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Err(PowerError::Credentials { address: self.address.clone() })
             }
-            status if status.is_success() => Ok(serde_json::from_str(text).unwrap_or(Value::Null)),
+            status if status.is_success() => Ok(answer::read(text)),
             status => Err(PowerError::Refused {
                 address: self.address.clone(),
                 what,
@@ -139,15 +135,11 @@ impl Redfish {
 impl Bmc for Redfish {
     async fn state(&self) -> Result<Power, PowerError> {
         let system = self.service.request(Method::GET, &self.path, None).await?;
-        match system["PowerState"].as_str() {
-            Some("On" | "PoweringOff") => Ok(Power::On),
-            Some("Off" | "PoweringOn") => Ok(Power::Off),
-            other => Err(PowerError::Refused {
-                address: self.service.address.clone(),
-                what: format!("GET {}", self.path),
-                why: format!("PowerState is {other:?}"),
-            }),
-        }
+        answer::power(&system).map_err(|why| PowerError::Refused {
+            address: self.service.address.clone(),
+            what: format!("GET {}", self.path),
+            why,
+        })
     }
 
     async fn boot_network(&self) -> Result<(), PowerError> {
@@ -183,35 +175,13 @@ impl Bmc for Redfish {
                 return Ok(None);
             }
             let page = self.service.read(format!("GET {path}"), status, &text)?;
-            let entries = page["Members"].as_array().map(Vec::as_slice).unwrap_or_default();
-            if found.lines.is_empty() {
-                let id = entries.first().and_then(|entry| entry["Id"].as_str()?.parse().ok());
-                found.first = id.unwrap_or(skip).max(skip);
-            }
-            let more = CONSOLE_LINES - found.lines.len();
-            found.lines.extend(entries.iter().take(more).map(line));
-            let end = found.first + found.lines.len();
-            let count = page["Members@odata.count"].as_u64().and_then(|count| usize::try_from(count).ok());
-            // No lines and a smaller count: the log began anew.
-            found.total = count.map_or(end, |count| if entries.is_empty() { count } else { count.max(end) });
-            match next_page(&page, &log) {
-                Some(next) if found.lines.len() < CONSOLE_LINES && !entries.is_empty() => path = next,
-                _ => break,
+            match answer::console_page(&page, skip, &log, &mut found) {
+                Some(next) => path = next,
+                None => break,
             }
         }
         Ok(Some(found))
     }
-}
-
-fn line(entry: &Value) -> String {
-    entry["Message"].as_str().unwrap_or_default().to_owned()
-}
-
-/// The next page, if it is one of the same log: the password goes nowhere else.
-fn next_page(page: &Value, log: &str) -> Option<String> {
-    let next = page["Members@odata.nextLink"].as_str()?;
-    let query = next.strip_prefix(log)?;
-    query.starts_with('?').then(|| next.to_owned())
 }
 
 /// An error with its causes, which reqwest leaves out.
