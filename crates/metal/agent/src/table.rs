@@ -161,7 +161,7 @@ impl Gpt {
         let root = root(&partitions)?;
         let new_last = ((last_usable + 1) / (MIB / SECTOR) * (MIB / SECTOR)).checked_sub(1)?;
         let behind = partitions.iter().any(|p| p.start > root.start);
-        if behind || (new_last + 1).saturating_mul(SECTOR) <= root.start + root.len {
+        if behind || (new_last + 1).saturating_mul(SECTOR) <= root.start.saturating_add(root.len) {
             return None;
         }
         let at = (root.number as usize - 1) * self.entry_size + 40;

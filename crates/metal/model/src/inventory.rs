@@ -83,7 +83,8 @@ fn disks(machine: &Machine, resources: &Value, number: &mut impl FnMut() -> u64)
     let mut found: Vec<Disk> = Vec::new();
     for disk in resources["storage"]["disks"].as_array().into_iter().flatten().take(LIMIT) {
         let name = text(&disk["id"]);
-        if name.is_empty() || disk["removable"] == true || disk["read_only"] == true {
+        let again = found.iter().any(|disk| disk.name == name);
+        if name.is_empty() || again || disk["removable"] == true || disk["read_only"] == true {
             continue;
         }
         let known = machine.disks.iter().find(|d| d.name == name);
@@ -164,9 +165,11 @@ mod tests {
     fn a_second_inventory_keeps_numbers_and_forgets_what_is_gone() {
         let mut machine = Machine::new("m".to_owned(), Timestamp::UNIX_EPOCH);
         let inventory = json!({"resources": {
-            "cpu": {"total": 2}, "memory": {"total": 1_073_741_824u64},
-            "network": {"cards": [{"vendor": "Red Hat", "ports": [{"id": "eth0", "address": "52:54:00:00:00:01"}]}]},
-            "storage": {"disks": [{"id": "vda", "size": 8_000_000}, {"id": "sr0", "removable": true}]}}});
+        "cpu": {"total": 2}, "memory": {"total": 1_073_741_824u64},
+        "network": {"cards": [{"vendor": "Red Hat", "ports": [{"id": "eth0", "address": "52:54:00:00:00:01"}]}]},
+        "storage": {"disks": [
+            {"id": "vda", "size": 8_000_000}, {"id": "vda"}, {"id": "sr0", "removable": true},
+        ]}}});
         let mut n = 0;
         let mut next = || {
             n += 1;
