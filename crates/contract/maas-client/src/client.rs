@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use oauth::authorization;
 use reqwest::{
     Certificate, Method, StatusCode, Url,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue},
@@ -10,7 +11,7 @@ use reqwest::{
 use secrets::ApiKey;
 use serde::de::DeserializeOwned;
 
-use crate::{Error, oauth::authorization};
+use crate::Error;
 
 /// How requests are made.
 #[derive(Debug, Clone)]

@@ -27,8 +27,6 @@ mod images;
 mod machine;
 mod machines;
 mod network;
-mod oauth;
-mod status;
 mod tolerant;
 mod watch;
 
@@ -37,9 +35,9 @@ pub use client::{Client, Options, SetupError};
 pub use error::Error;
 pub use images::{BootFile, BootResource, BootSet, NewImage, UploadError, Uploaded, sha256_of};
 pub use machine::{Disk, Interface, Link, Machine, Named};
+pub use machine_status::Status;
 pub use machines::{Allocation, Commission, Constraints, Deploy, Erase, FindError, MachineFilter, Release};
 pub use network::{DnsAddress, DnsResource, DnsResourceForm, Domain, Subnet, Tag, Vlan};
-pub use status::Status;
 pub use watch::{Console, Event, Events, Phase, ScriptResult, ScriptSet, Waiting, Why};
 
 /// Keys that this version has no field for.

@@ -12,17 +12,19 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use jiff::Timestamp;
-use model::{SCOPE, User};
+use model::{ApiToken, SCOPE, User};
+use oauth::{OAuthError, Signed, Subject};
 use percent_encoding::percent_decode_str;
+use store::{Store, Stored};
 
-use crate::{
-    call::{Call, Caller, State},
-    oauth::{OAuthError, Signed, Subject},
-    params::Params,
-    reply::{Answer, ApiError, Reply, respond},
-    resources::{self, describe},
+use api_call::{
+    Answer, ApiError, Call, Caller, Params, Reply, State,
+    params::ParamsError,
+    reply::respond,
     route::{self, Access, Op, Resource},
 };
+
+use crate::resources::{self, describe};
 
 /// Bytes of a form or JSON body at most.
 const FORM_LIMIT: usize = 1 << 20;
@@ -138,11 +140,11 @@ impl Server {
         body: Body,
     ) -> Result<(Option<Caller>, Params, Bytes), ApiError> {
         let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let signed = header.and_then(Signed::from_header).or_else(|| Signed::from_params(query));
+        let signed = header.and_then(Signed::from_header).or_else(|| Signed::from_pairs(query.texts()));
         // A key that nobody has is refused before a large body is taken in.
-        let known = signed.as_ref().map(|signed| signed.key(self.state.store())).transpose()?;
+        let known = signed.as_ref().map(|signed| key(signed, self.state.store())).transpose()?;
         let (form, raw) = self.read(parts, body, known.is_some()).await?;
-        let Some(signed) = signed.or_else(|| Signed::from_params(&form)) else {
+        let Some(signed) = signed.or_else(|| Signed::from_pairs(form.texts())) else {
             return if header.is_some() {
                 Err(ApiError::Unauthorized("Forbidden".to_owned()))
             } else {
@@ -151,15 +153,15 @@ impl Server {
         };
         let key = match known {
             Some(key) => key,
-            None => signed.key(self.state.store())?,
+            None => key(&signed, self.state.store())?,
         };
-        let nothing = Params::default();
+        let form_sent = (parts.method == Method::POST).then(|| form.texts());
+        let sent: Vec<_> = query.texts().chain(form_sent.into_iter().flatten()).collect();
         let subject = Subject {
-            method: &parts.method,
+            method: parts.method.as_str(),
             host: host(&parts.headers),
             path: parts.uri.path(),
-            query,
-            form: if parts.method == Method::POST { &form } else { &nothing },
+            sent: &sent,
         };
         signed.verify(
             key.value.secret.expose(),
@@ -189,7 +191,7 @@ impl Server {
         if bytes.is_empty() {
             return Ok((Params::default(), bytes));
         }
-        let broken = |error: crate::params::ParamsError| ApiError::Bad(error.to_string());
+        let broken = |error: ParamsError| ApiError::Bad(error.to_string());
         match essence.as_str() {
             "multipart/form-data" => {
                 Ok((Params::multipart(kind, bytes).await.map_err(broken)?, Bytes::new()))
@@ -238,14 +240,12 @@ fn choose<'t>(
     }
 }
 
-impl From<OAuthError> for ApiError {
-    fn from(error: OAuthError) -> Self {
-        match error {
-            OAuthError::Timestamp(_) => Self::Bad(error.to_string()),
-            OAuthError::Busy => Self::Unavailable(error.to_string()),
-            _ => Self::Unauthorized(error.to_string()),
-        }
-    }
+/// The key that a call is signed with, before any proof.
+fn key(signed: &Signed, store: &Store) -> Result<Arc<Stored<ApiToken>>, OAuthError> {
+    signed.check_whole()?;
+    let (consumer, token) = (signed.consumer()?, signed.token()?);
+    let key = store.get::<ApiToken>(SCOPE, token).ok_or_else(|| OAuthError::Token(token.to_owned()))?;
+    if secrets::constant_time_eq(&key.value.consumer, consumer) { Ok(key) } else { Err(OAuthError::Key) }
 }
 
 fn host(headers: &HeaderMap) -> &str {

@@ -1,9 +1,9 @@
 //! Machine states and their legal moves, as MAAS has them; pure.
 //!
-//! [`Status`] names the states by MAAS's numbers and labels, [`Status::may_become`] is its table of moves, and
+//! [`Status`] names the states as clients do, [`Moves`] is MAAS's table of moves between them, and
 //! [`plan`](plan::plan) names the one next step of a machine that is under way. Nothing here does anything: the
-//! region's reconciler takes a step, records what came of it in the machine's [`Flow`](flow::Flow), and asks
-//! again. (MAAS: machine life cycle, <https://canonical.com/maas/docs/machine-life-cycle>.)
+//! region's reconciler takes a step, records what came of it in the machine's [`Flow`], and asks again. (MAAS:
+//! machine life cycle, <https://canonical.com/maas/docs/machine-life-cycle>.)
 
 #![cfg_attr(
     test,
@@ -11,9 +11,10 @@
 )]
 
 pub mod flow;
+mod moves;
 pub mod plan;
-mod status;
 
 pub use flow::{Flow, Signal};
+pub use machine_status::Status;
+pub use moves::{IllegalMove, Moves};
 pub use plan::{Observed, Power, Step, plan};
-pub use status::{IllegalMove, Status};

@@ -7,7 +7,7 @@ use std::{net::Ipv4Addr, sync::Arc};
 use agent_protocol::EraseMode;
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
-use lifecycle::{IllegalMove, Status};
+use lifecycle::{IllegalMove, Moves, Status};
 use secrets::Secret;
 use store::{Batch, CommitError, Store, Stored};
 

@@ -8,10 +8,9 @@ use secrets::Secret;
 use serde_json::{Value, json};
 use store::Stored;
 
-use crate::{
-    call::Call,
+use api_call::{
+    Answer, ApiError, Call, Reply,
     edit::edit,
-    reply::{Answer, ApiError, Reply},
     route::{Resource, named},
 };
 

@@ -3,15 +3,13 @@
 use model::{BootResource, Domain, SCOPE, Zone};
 use serde_json::{Map, Value, json};
 
-use crate::{
-    call::Call,
-    render::{
-        embedded::Embedded,
-        machine::HARDWARE,
-        network::{CONTROLLER, put},
-    },
-    reply::{Answer, ApiError, Reply},
+use api_call::{
+    Answer, ApiError, Call, Reply,
     route::{Resource, named, restful},
+};
+use render::{
+    HARDWARE,
+    network::{self, CONTROLLER, put},
 };
 
 /// Rack and region controllers: one of each, the region.
@@ -69,11 +67,9 @@ const SERVICES: [&str; 5] = ["dhcpd", "dns_rack", "http", "rackd", "tftp"];
 /// The region as controller of this kind (`rack` or `region`).
 fn show(call: &Call, kind: &str) -> Value {
     let store = call.store();
-    let embedded = Embedded::of(store);
     let name = &call.state.settings.maas_name;
-    let zone = store.list::<Zone>(SCOPE).iter().map(|zone| zone.id.clone()).find(|id| id == "default");
-    let (domain_name, domain) =
-        store.get::<Domain>(SCOPE, "0").map_or_else(Default::default, |_| embedded.domain(0));
+    let zone = store.get::<Zone>(SCOPE, "default");
+    let domain = store.get::<Domain>(SCOPE, "0");
     let mut shown = json!({
         "architecture": null,
         "cpu_count": 0,
@@ -83,8 +79,8 @@ fn show(call: &Call, kind: &str) -> Value {
         "current_testing_result_id": null,
         "description": "",
         "distro_series": "",
-        "domain": domain,
-        "fqdn": format!("{name}.{domain_name}"),
+        "domain": domain.map(|domain| network::domain(&domain.value, store)),
+        "fqdn": format!("{name}.{}", network::domain_name(store, 0)),
         "hardware_info": HARDWARE.iter().map(|key| ((*key).to_owned(), json!("Unknown"))).collect::<Map<_, _>>(),
         "hardware_uuid": null,
         "hostname": name,
@@ -101,7 +97,7 @@ fn show(call: &Call, kind: &str) -> Value {
         "system_id": CONTROLLER,
         "tag_names": [],
         "version": call.state.settings.version,
-        "zone": zone.map_or(Value::Null, |zone| embedded.zone(&zone)),
+        "zone": zone.map(|zone| network::zone(&zone.id, &zone.value)),
     });
     for test in [
         "commissioning",

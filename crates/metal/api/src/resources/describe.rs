@@ -3,9 +3,8 @@
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
-use crate::{
-    call::Call,
-    reply::{Answer, Reply},
+use api_call::{
+    Answer, Call, Reply,
     route::{Access, Op, Resource, restful},
 };
 

@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 use store::Stored;
 
 use super::machines::filter::mac;
-use crate::{
-    call::Call,
-    reply::{Answer, ApiError, Reply},
+use api_call::{
+    Answer, ApiError, Call, Reply,
     route::{Resource, named},
 };
 

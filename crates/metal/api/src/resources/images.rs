@@ -9,13 +9,12 @@ use model::{BootResource, ImageFile, ImageSet, SCOPE, next_id};
 use serde_json::{Map, Value, json};
 use store::Stored;
 
-use crate::{
-    call::Call,
+use api_call::{
+    Answer, ApiError, Call, Faults, Reply,
     edit::{edit, numbered, required},
-    render::network::put,
-    reply::{Answer, ApiError, Faults, Reply},
     route::{Resource, named, restful},
 };
+use render::network::put;
 
 /// Boot resources. Pieces of an upload are at most as long as a request's body may be: 64 MiB.
 pub fn resources() -> Vec<Resource> {

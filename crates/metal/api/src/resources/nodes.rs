@@ -1,15 +1,17 @@
 //! Nodes (here: machines), their interfaces, disks and script results.
 
-use model::{Disk, Machine, Nic, ScriptSet};
+use model::{Disk, Machine, ScriptSet};
 use serde_json::{Value, json};
 use store::Stored;
 
 use super::machines::{self, load};
-use crate::{
-    call::Call,
-    render::machine_parts::{disk, interface, script_set},
-    reply::{Answer, ApiError, Reply},
+use api_call::{
+    Answer, ApiError, Call, Reply,
     route::{Resource, named, restful},
+};
+use render::{
+    Embedded, disk, interface,
+    script::{newest, script_set},
 };
 
 const NODE: &[&str] = &["system_id"];
@@ -136,8 +138,9 @@ async fn none(call: Call) -> Answer {
 }
 
 async fn interfaces(call: Call) -> Answer {
-    let machine = load(&call)?;
-    Ok(Reply::Json(machine.value.nics.iter().map(|nic| shown(&call, &machine, nic)).collect()))
+    let (machine, embedded) = (load(&call)?, Embedded::of(call.store()));
+    let nics = machine.value.nics.iter();
+    Ok(Reply::Json(nics.map(|nic| json!(interface(&machine.id, nic, &embedded))).collect()))
 }
 
 async fn one_interface(call: Call) -> Answer {
@@ -148,21 +151,17 @@ async fn one_interface(call: Call) -> Answer {
         .iter()
         .find(|nic| nic.number.to_string() == call.arg(1) || nic.name == call.arg(1))
         .ok_or_else(|| ApiError::NotFound("Interface".to_owned()))?;
-    Ok(Reply::Json(shown(&call, &machine, nic)))
-}
-
-fn shown(call: &Call, machine: &Stored<Machine>, nic: &Nic) -> Value {
-    interface(&machine.id, nic, &call.state.rendered.embedded(call.store()))
+    Ok(Reply::Json(json!(interface(&machine.id, nic, &Embedded::of(call.store())))))
 }
 
 async fn disks(call: Call) -> Answer {
     let machine = load(&call)?;
-    Ok(Reply::Json(machine.value.disks.iter().map(|one| disk(&machine.id, one)).collect()))
+    Ok(Reply::Json(machine.value.disks.iter().map(|one| json!(disk(&machine.id, one))).collect()))
 }
 
 async fn one_disk(call: Call) -> Answer {
     let machine = load(&call)?;
-    Ok(Reply::Json(disk(&machine.id, find_disk(&call, &machine)?)))
+    Ok(Reply::Json(json!(disk(&machine.id, find_disk(&call, &machine)?))))
 }
 
 async fn partitions(call: Call) -> Answer {
@@ -233,7 +232,7 @@ fn filtered(call: &Call, system_id: &str, set: &ScriptSet) -> Value {
 fn find_set<'m>(call: &Call, machine: &'m Machine) -> Result<&'m ScriptSet, ApiError> {
     let wanted = call.arg(1);
     let found = match wanted.strip_prefix("current-").map(kind) {
-        Some(kind) => kind.and_then(|kind| crate::render::machine_parts::newest(machine, kind)),
+        Some(kind) => kind.and_then(|kind| newest(machine, kind)),
         None => machine.results.iter().find(|set| set.number.to_string() == wanted),
     };
     found.ok_or_else(|| ApiError::NotFound("ScriptSet".to_owned()))

@@ -2,9 +2,8 @@
 
 use serde_json::json;
 
-use crate::{
-    call::Call,
-    reply::{Answer, ApiError, Reply},
+use api_call::{
+    Answer, ApiError, Call, Reply,
     route::{Resource, named, restful},
 };
 

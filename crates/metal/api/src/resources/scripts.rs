@@ -8,13 +8,12 @@ use store::Document;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use crate::{
-    call::Call,
+use api_call::{
+    Answer, ApiError, Call, Faults, Reply,
     edit::{admin_only, edit},
-    render::machine_parts::rfc2822,
-    reply::{Answer, ApiError, Faults, Reply},
     route::{Resource, named, restful},
 };
+use render::script::rfc2822;
 
 /// A script; id: its name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

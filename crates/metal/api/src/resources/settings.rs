@@ -3,10 +3,10 @@
 use model::{SCOPE, Setting};
 use serde_json::{Value, json};
 
-use crate::{
-    call::{Call, is_true},
+use api_call::{
+    Answer, ApiError, Call, Reply,
     edit::edit,
-    reply::{Answer, ApiError, Reply},
+    is_true,
     route::{Resource, named},
 };
 

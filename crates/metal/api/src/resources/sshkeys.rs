@@ -7,10 +7,9 @@ use model::{SCOPE, SshKey};
 use serde_json::{Value, json};
 use store::Stored;
 
-use crate::{
-    call::Call,
+use api_call::{
+    Answer, ApiError, Call, Faults, Reply,
     edit::{edit, numbered, required},
-    reply::{Answer, ApiError, Faults, Reply},
     route::{Resource, named, restful},
 };
 

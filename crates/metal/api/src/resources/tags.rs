@@ -6,11 +6,9 @@ use model::{SCOPE, Tag};
 use serde_json::{Value, json};
 use store::Stored;
 
-use crate::{
-    call::Call,
+use api_call::{
+    Answer, ApiError, Call, Faults, Reply,
     edit::{admin_only, change_machines, edit, required},
-    render::{embedded::Embedded, machine::machine},
-    reply::{Answer, ApiError, Faults, Reply},
     route::{Resource, named, restful},
 };
 
@@ -189,10 +187,9 @@ async fn delete(call: Call) -> Answer {
 
 async fn nodes(call: Call) -> Answer {
     let tag = find(&call)?;
-    let embedded = Embedded::of(call.store());
-    let machines = call.state.machines.all();
-    let tagged = machines.iter().filter(|machine| machine.value.tags.contains(&tag.id));
-    Ok(Reply::Json(tagged.map(|seen| machine(&seen.id, &seen.value, &embedded)).collect()))
+    let machines = call.state.machines.all().into_iter();
+    let tagged = machines.filter(|machine| machine.value.tags.contains(&tag.id)).collect();
+    Ok(Reply::Machines(render::Machines::new(tagged, render::Embedded::of(call.store()))))
 }
 
 async fn no_nodes(call: Call) -> Answer {
@@ -211,7 +208,7 @@ async fn update_nodes(call: Call) -> Answer {
             )));
         }
         let known = |name| {
-            let mut ids: Vec<&str> = call.all(name).into_iter().flat_map(super::subnets::words).collect();
+            let mut ids: Vec<&str> = call.all(name).into_iter().flat_map(api_call::words).collect();
             ids.sort_unstable();
             ids.dedup();
             ids.retain(|id| call.state.machines.get(id).is_some());

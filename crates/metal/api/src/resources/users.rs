@@ -3,13 +3,13 @@
 use model::{ApiToken, SCOPE, SshKey, User, next_id};
 use serde_json::Value;
 
-use crate::{
-    call::{Call, is_true},
+use api_call::{
+    Answer, ApiError, Call, Reply,
     edit::edit,
-    render::network::user,
-    reply::{Answer, ApiError, Reply},
+    is_true,
     route::{Resource, named, restful},
 };
+use render::network::user;
 
 /// Users.
 pub fn resources() -> Vec<Resource> {

@@ -4,13 +4,12 @@ use model::{Machine, Pool, SCOPE, Zone, next_id};
 use serde_json::Value;
 use store::Stored;
 
-use crate::{
-    call::Call,
+use api_call::{
+    Answer, ApiError, Call, Faults, Reply,
     edit::{admin_only, change_machines, check_name, edit, numbered, required},
-    render::network,
-    reply::{Answer, ApiError, Faults, Reply},
     route::{Resource, restful},
 };
+use render::network;
 
 /// Zones and resource pools.
 pub fn resources() -> Vec<Resource> {

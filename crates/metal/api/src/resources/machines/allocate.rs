@@ -6,10 +6,7 @@ use serde_json::{Map, Value, json};
 use store::CommitError;
 
 use super::{Filter, constraints, python, rendered, storage, with};
-use crate::{
-    call::Call,
-    reply::{Answer, ApiError, Reply},
-};
+use api_call::{Answer, ApiError, Call, Params, Reply};
 
 /// Parameters that are no constraints.
 const OTHER: [&str; 8] =
@@ -58,7 +55,7 @@ pub async fn allocate(call: Call) -> Answer {
 }
 
 /// MAAS's words where nothing matches.
-fn nothing(call: &Call, sent: &crate::params::Params, filter: &Filter) -> String {
+fn nothing(call: &Call, sent: &Params, filter: &Filter) -> String {
     if let Some(system_id) = call.param("system_id") {
         format!("No machine with system ID {system_id} available.")
     } else if filter.resolved.is_empty() {

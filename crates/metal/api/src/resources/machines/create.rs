@@ -10,12 +10,7 @@ use serde_json::Value;
 use store::{Store, Stored};
 
 use super::{filter, shown};
-use crate::{
-    call::{Call, is_true},
-    edit::edit,
-    render,
-    reply::{Answer, ApiError, Faults, Reply},
-};
+use api_call::{Answer, ApiError, Call, Faults, Reply, edit::edit, is_true};
 
 /// Architectures that can be booted and deployed here.
 const ARCHITECTURES: [&str; 2] = ["amd64/generic", "arm64/generic"];
@@ -57,8 +52,7 @@ pub async fn create(call: Call) -> Answer {
     if call.caller.is_some() {
         return Ok(shown(&call, &made));
     }
-    let embedded = call.state.rendered.embedded(call.store());
-    Ok(Reply::Json(render::machine::announced(&made.id, &made.value, &embedded)))
+    Ok(Reply::Json(render::announced(&made.id, &made.value, call.store())))
 }
 
 fn check(call: &Call) -> Result<Machine, ApiError> {

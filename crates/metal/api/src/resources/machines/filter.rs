@@ -6,10 +6,7 @@ use lifecycle::Status;
 use model::{Domain, Fabric, Machine, Pool, SCOPE, Space, Subnet, Tag, Vlan, Zone};
 use store::{Store, Stored};
 
-use crate::{
-    params::Params,
-    reply::{ApiError, Faults},
-};
+use api_call::{ApiError, Faults, Params};
 
 /// A test that a machine passes or not.
 type Test = Box<dyn Fn(&str, &Machine) -> bool + Send + Sync>;
@@ -212,7 +209,7 @@ impl Reader<'_> {
     fn status(&mut self, name: &str, wanted: bool, sent: &[String]) {
         let mut statuses = HashSet::new();
         for text in sent {
-            match Status::ALL.into_iter().find(|status| word(*status) == *text) {
+            match Status::from_word(text) {
                 Some(status) => drop(statuses.insert(status)),
                 None => self
                     .faults
@@ -346,11 +343,6 @@ fn words(values: &[&str]) -> Vec<String> {
         .filter(|word| !word.is_empty())
         .map(str::to_owned)
         .collect()
-}
-
-/// MAAS's one-word name of a status.
-fn word(status: Status) -> String {
-    serde_json::to_value(status).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 const SIMPLE: [&str; 12] = [

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use agent_protocol::EraseMode;
-use lifecycle::{Power, Status};
+use lifecycle::{Moves, Power, Status};
 use model::{
     ChangeError, Machine,
     ops::{Changed, Deploy, Lock, OpError, Release},
@@ -12,11 +12,8 @@ use secrets::Secret;
 use serde_json::{Map, Value, json};
 
 use super::{load, load_as_admin, load_own, shown};
-use crate::{
-    call::Call,
-    reply::{Answer, ApiError, Faults, Reply},
-    resources::scripts,
-};
+use crate::resources::scripts;
+use api_call::{Answer, ApiError, Call, Faults, Reply};
 
 /// Parameters of `deploy` that name something that is not here: refused rather than ignored.
 const NOT_HERE: [&str; 6] = [

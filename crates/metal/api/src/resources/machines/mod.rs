@@ -15,14 +15,12 @@ use model::Machine;
 use serde_json::{Value, json};
 use store::Stored;
 
-use crate::{
-    call::Call,
-    params::Params,
-    render,
-    reply::{Answer, ApiError, Reply},
+use api_call::{
+    Answer, ApiError, Call, Params, Reply,
     route::{Op, Resource, named, restful},
 };
 use filter::Filter;
+use render::Embedded;
 
 pub use life::power_parameters;
 pub use several::{is_registered, set_zone};
@@ -224,19 +222,19 @@ fn unsupported() -> Vec<Op> {
 /// Lists machines; `nodes/` does too.
 pub async fn list(call: Call) -> Answer {
     let filter = Filter::parse(&call.query, &[], call.store())?;
-    some(&call, |machine| filter.takes(machine)).await
+    Ok(some(&call, |machine| filter.takes(machine)))
 }
 
 async fn list_allocated(call: Call) -> Answer {
     let filter = Filter::parse(&call.query, &[], call.store())?;
-    some(&call, |machine| machine.value.owner.as_deref() == Some(call.user()) && filter.takes(machine)).await
+    let own = |machine: &Stored<Machine>| machine.value.owner.as_deref() == Some(call.user());
+    Ok(some(&call, |machine| own(machine) && filter.takes(machine)))
 }
 
-async fn some(call: &Call, wanted: impl Fn(&Stored<Machine>) -> bool) -> Answer {
-    let all = call.state.machines.all();
-    let of = all.len();
-    let shown: Vec<_> = all.into_iter().filter(|one| visible(call, &one.value) && wanted(one)).collect();
-    Ok(Reply::Chunks(call.state.rendered.list(call.store(), &shown, of).await))
+fn some(call: &Call, wanted: impl Fn(&Stored<Machine>) -> bool) -> Reply {
+    let all = call.state.machines.all().into_iter();
+    let shown = all.filter(|one| visible(call, &one.value) && wanted(one)).collect();
+    Reply::Machines(render::Machines::new(shown, Embedded::of(call.store())))
 }
 
 /// Reads a machine; `nodes/{system_id}/` does too.
@@ -247,7 +245,7 @@ pub async fn read(call: Call) -> Answer {
 
 async fn why(call: Call) -> Answer {
     let machine = load(&call)?;
-    Ok(Reply::Json(render::machine::why(&machine.id, &machine.value)))
+    Ok(Reply::Json(render::why(&machine.id, &machine.value)))
 }
 
 /// The machine that the first capture of the path names.
@@ -286,8 +284,7 @@ fn shown(call: &Call, machine: &Stored<Machine>) -> Reply {
 }
 
 fn rendered(call: &Call, machine: &Stored<Machine>) -> Value {
-    let embedded = call.state.rendered.embedded(call.store());
-    render::machine::machine(&machine.id, &machine.value, &embedded)
+    json!(render::machine(&machine.id, &machine.value, &Embedded::of(call.store())))
 }
 
 /// Texts of a form as a JSON object, for extensions of an answer.

@@ -8,10 +8,7 @@ use serde_json::{Map, Value, json};
 use store::Stored;
 
 use super::{filter, life, rendered};
-use crate::{
-    call::Call,
-    reply::{Answer, ApiError, Reply},
-};
+use api_call::{Answer, ApiError, Call, Reply};
 
 pub async fn release(call: Call) -> Answer {
     let how = life::how_to_release(&call);

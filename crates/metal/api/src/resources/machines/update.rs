@@ -4,11 +4,7 @@ use model::{Machine, Pool, SCOPE, Zone};
 use store::Batch;
 
 use super::{create, load_as_admin, shown};
-use crate::{
-    call::Call,
-    edit::edit,
-    reply::{Answer, ApiError, Faults, Reply},
-};
+use api_call::{Answer, ApiError, Call, Faults, Reply, edit::edit};
 
 pub async fn update(call: Call) -> Answer {
     let seen = load_as_admin(&call)?;

@@ -8,16 +8,14 @@ use serde_json::{Value, json};
 use store::Stored;
 
 use super::subnets::{self, alloc_type};
-use crate::{
-    call::Call,
+use api_call::{
+    Answer, ApiError, Call, Faults, Reply,
     edit::{edit, numbered, required},
-    render::{
-        embedded::Embedded,
-        machine_parts,
-        network::{Networks, user},
-    },
-    reply::{Answer, ApiError, Faults, Reply},
     route::{Resource, named, restful},
+};
+use render::{
+    Embedded, interface,
+    network::{Networks, user},
 };
 
 /// Ranges and addresses.
@@ -280,7 +278,7 @@ pub fn of_machines(call: &Call, networks: &Networks) -> Vec<(Ipv4Addr, Value)> {
                     "alloc_type": kind,
                     "alloc_type_name": name,
                     "created": machine.value.updated,
-                    "interface_set": [machine_parts::interface(&machine.id, nic, &embedded)],
+                    "interface_set": [interface(&machine.id, nic, &embedded)],
                     "ip": ip,
                     "owner": owner,
                     "resource_uri": "/MAAS/api/2.0/ipaddresses/",

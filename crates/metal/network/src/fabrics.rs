@@ -6,13 +6,13 @@ use model::{Fabric, IpRange, RangeKind, SCOPE, Space, Subnet, Vlan, next_id};
 use serde_json::Value;
 use store::{Batch, Stored};
 
-use crate::{
-    call::{Call, is_true},
+use api_call::{
+    Answer, ApiError, Call, Faults, Reply,
     edit::{check_name, edit, numbered, only, required},
-    render::network::{CONTROLLER, Networks, UNDEFINED},
-    reply::{Answer, ApiError, Faults, Reply},
-    route::{Resource, restful},
+    is_true,
+    route::{Op, Resource, restful},
 };
+use render::network::{CONTROLLER, Networks, UNDEFINED};
 
 /// Fabrics, VLANs by both their paths, spaces.
 pub fn resources() -> Vec<Resource> {
@@ -79,7 +79,7 @@ pub fn resources() -> Vec<Resource> {
     ]
 }
 
-fn vlan_ops() -> Vec<crate::route::Op> {
+fn vlan_ops() -> Vec<Op> {
     vec![
         restful!(GET, User, "Reads a VLAN.", vlan),
         restful!(

@@ -100,6 +100,12 @@ impl Params {
         self.0.iter()
     }
 
+    /// Names and values of what is text and no file: what an OAuth signature covers.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        let texts = self.0.iter().filter(|param| !param.file);
+        texts.filter_map(|param| Some((param.name.as_str(), param.text.as_deref()?)))
+    }
+
     /// Names, each once, in order of first appearance.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();

@@ -11,16 +11,14 @@ use serde_json::{Value, json};
 use store::{Batch, Stored};
 
 use super::{addresses, subnets};
-use crate::{
-    call::{Call, is_true},
+use api_call::{
+    Answer, ApiError, Call, Faults, Reply,
     edit::{edit, numbered, required},
-    render::{
-        embedded::Embedded,
-        network::{self, Networks},
-    },
-    reply::{Answer, ApiError, Faults, Reply},
+    is_true,
     route::{Resource, restful},
+    words,
 };
+use render::network::{self, Networks};
 
 /// Domains, resources and records.
 pub fn resources() -> Vec<Resource> {
@@ -286,7 +284,7 @@ fn sent_addresses(call: &Call, faults: &mut Faults, old: Vec<IpAddr>) -> Vec<IpA
         return old;
     }
     let mut found: Vec<IpAddr> = Vec::new();
-    for word in sent.into_iter().flat_map(subnets::words) {
+    for word in sent.into_iter().flat_map(words) {
         match word.parse() {
             Ok(ip) if found.contains(&ip) => {}
             Ok(ip) => found.push(ip),
@@ -396,10 +394,9 @@ async fn names(call: Call) -> Answer {
 /// Names that deployed machines have by themselves.
 fn machine_names(call: &Call) -> Vec<Value> {
     let sent = |name| call.param(name).filter(|value: &&str| !value.is_empty());
-    let embedded = Embedded::of(call.store());
     let mut shown = Vec::new();
     for machine in call.state.machines.all() {
-        let (domain, _) = embedded.domain(machine.value.domain);
+        let domain = network::domain_name(call.store(), machine.value.domain);
         let fqdn = format!("{}.{domain}", machine.value.hostname);
         let wanted = machine.value.status == Status::Deployed
             && sent("fqdn").is_none_or(|wanted| wanted == fqdn)

@@ -8,17 +8,15 @@ use model::{Fabric, IpRange, Lease, RangeKind, ReservedAddress, SCOPE, Subnet, V
 use serde_json::{Value, json};
 use store::{Store, Stored};
 
-use crate::{
-    call::{Call, is_true},
+use crate::usage::{Stretch, Usage, Use, bounds, usage};
+use api_call::{
+    Answer, ApiError, Call, Faults, Reply,
     edit::{edit, only, required},
-    render::{
-        embedded::Embedded,
-        network::{Networks, put},
-    },
-    reply::{Answer, ApiError, Faults, Reply},
+    is_true,
     route::{Resource, named, restful},
-    usage::{Stretch, Usage, Use, bounds, usage},
+    words,
 };
+use render::network::{Networks, domain_name, put};
 
 /// Subnets.
 pub fn resources() -> Vec<Resource> {
@@ -129,11 +127,6 @@ fn apply(call: &Call, subnet: &mut Subnet, faults: &mut Faults) {
     only(call, faults, "allow_proxy", &["true", "1", "on", "yes"]);
     only(call, faults, "active_discovery", &["false", "0", "off", "no"]);
     only(call, faults, "disabled_boot_architectures", &[]);
-}
-
-/// Pieces between blanks and commas.
-pub fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty())
 }
 
 /// The VLAN that `vlan`, or `fabric` and `vid`, name; the name of the wrong parameter if there is none.
@@ -400,7 +393,6 @@ async fn ip_addresses(call: Call) -> Answer {
             found.insert(ip, entry(4, ip, reserved.value.created, user));
         }
     }
-    let embedded = Embedded::of(call.store());
     for machine in call.state.machines.all() {
         let value = &machine.value;
         for (nic, link) in value.nics.iter().flat_map(|nic| nic.links.iter().map(move |link| (nic, link))) {
@@ -408,7 +400,7 @@ async fn ip_addresses(call: Call) -> Answer {
             let kind = alloc_type(&link.mode).0;
             let mut shown = entry(kind, ip, value.updated, value.owner.as_deref().filter(|_| users));
             if nodes {
-                let domain = embedded.domain(value.domain).0;
+                let domain = domain_name(call.store(), value.domain);
                 let summary = json!({
                     "fqdn": format!("{}.{domain}", value.hostname),
                     "hostname": value.hostname,

@@ -1,35 +1,20 @@
-//! OAuth 1.0, zero-legged: PLAINTEXT and HMAC-SHA1, as MAAS's clients sign.
-//!
-//! An API key is `consumer:token:secret`; the consumer's secret is empty. Everybody signs PLAINTEXT except
-//! maas-client-go, which signs HMAC-SHA1 over method, URL and parameters (RFC 5849, 3.4). Headers are read
-//! leniently: values quoted or not, the signature percent-encoded or not. A refusal never shows a secret
-//! (MAAS's does). Nonces are kept in memory only, so reading never writes to the store.
+//! Reading and checking.
 
-use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry},
-    sync::{Mutex, PoisonError},
-};
+use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac};
-use http::Method;
-use model::{ApiToken, SCOPE};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
+use secrets::constant_time_eq;
 use sha1::Sha1;
-use sha2::{Digest, Sha256};
-use store::Store;
 
-use crate::params::Params;
+use crate::{
+    nonces::{Nonces, WINDOW},
+    sign::escape,
+};
 
-/// Seconds that a timestamp may be old.
-pub const WINDOW: i64 = 300;
 /// Seconds that a timestamp may be ahead; MAAS has no such limit, but a nonce must be kept that long.
 const AHEAD: i64 = 86_400;
-/// Nonces kept at most: 3,500 calls a second over [`WINDOW`].
-const MOST_NONCES: usize = 1 << 20;
-
-/// What percent-encoding leaves as it is (RFC 3986, unreserved).
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// OAuth parameters of a request, without `realm`.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,7 +22,24 @@ pub struct Signed(BTreeMap<String, String>);
 
 impl std::fmt::Debug for Signed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Signed").field("token", &self.get("oauth_token")).finish_non_exhaustive()
+        f.debug_struct("Signed").field("token", &self.token()).finish_non_exhaustive()
+    }
+}
+
+/// What a PLAINTEXT signature shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Plaintext<'s> {
+    /// Consumer key.
+    pub consumer: &'s str,
+    /// Token.
+    pub token: &'s str,
+    /// The token's secret, unchecked.
+    pub secret: &'s str,
+}
+
+impl std::fmt::Debug for Plaintext<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plaintext").field("token", &self.token).finish_non_exhaustive()
     }
 }
 
@@ -84,15 +86,13 @@ pub enum OAuthError {
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'r> {
     /// Method.
-    pub method: &'r Method,
+    pub method: &'r str,
     /// Host with port, as the client typed it.
     pub host: &'r str,
     /// Path as sent.
     pub path: &'r str,
-    /// Query.
-    pub query: &'r Params,
-    /// Body of a POST.
-    pub form: &'r Params,
+    /// Names and values of the query, and of the form of a POST, without files.
+    pub sent: &'r [(&'r str, &'r str)],
 }
 
 impl Signed {
@@ -111,30 +111,54 @@ impl Signed {
     }
 
     /// OAuth parameters among others; `None` if there are none.
-    pub fn from_params(params: &Params) -> Option<Self> {
-        let own: BTreeMap<_, _> = params
-            .iter()
-            .filter(|param| param.name.starts_with("oauth_"))
-            .filter_map(|param| Some((param.name.clone(), param.text.clone()?)))
+    pub fn from_pairs<'p>(pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -> Option<Self> {
+        let own: BTreeMap<_, _> = pairs
+            .into_iter()
+            .filter(|(name, _)| name.starts_with("oauth_"))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         own.contains_key("oauth_token").then_some(Self(own))
     }
 
-    fn get(&self, name: &str) -> Result<&str, OAuthError> {
-        self.0.get(name).map(String::as_str).ok_or(OAuthError::Incomplete)
-    }
-
-    /// The key that the parameters name, before any proof.
+    /// The consumer key.
     ///
     /// # Errors
-    /// [`OAuthError`] if something is missing or unknown.
-    pub fn key(&self, store: &Store) -> Result<std::sync::Arc<store::Stored<ApiToken>>, OAuthError> {
-        let (consumer, token) = (self.get("oauth_consumer_key")?, self.get("oauth_token")?);
-        for needed in ["oauth_signature_method", "oauth_signature", "oauth_timestamp", "oauth_nonce"] {
-            self.get(needed)?;
-        }
-        let key = store.get::<ApiToken>(SCOPE, token).ok_or_else(|| OAuthError::Token(token.to_owned()))?;
-        if same(&key.value.consumer, consumer) { Ok(key) } else { Err(OAuthError::Key) }
+    /// [`OAuthError::Incomplete`].
+    pub fn consumer(&self) -> Result<&str, OAuthError> {
+        self.get("oauth_consumer_key")
+    }
+
+    /// The token, by which the key is found.
+    ///
+    /// # Errors
+    /// [`OAuthError::Incomplete`].
+    pub fn token(&self) -> Result<&str, OAuthError> {
+        self.get("oauth_token")
+    }
+
+    /// Whether everything that [`Signed::verify`] needs was sent.
+    ///
+    /// # Errors
+    /// [`OAuthError::Incomplete`].
+    pub fn check_whole(&self) -> Result<(), OAuthError> {
+        ["consumer_key", "token", "signature_method", "signature", "timestamp", "nonce"]
+            .iter()
+            .try_for_each(|name| self.get(&format!("oauth_{name}")).map(drop))
+    }
+
+    /// What is shown where the signature is PLAINTEXT, or says nothing of its method; `None` if it is another.
+    pub fn plaintext(&self) -> Option<Plaintext<'_>> {
+        let method = self.get("oauth_signature_method").unwrap_or("PLAINTEXT");
+        let (_, secret) = self.get("oauth_signature").ok()?.split_once('&')?;
+        method.eq_ignore_ascii_case("PLAINTEXT").then_some(Plaintext {
+            consumer: self.consumer().ok()?,
+            token: self.token().ok()?,
+            secret,
+        })
+    }
+
+    fn get(&self, name: &str) -> Result<&str, OAuthError> {
+        self.0.get(name).map(String::as_str).ok_or(OAuthError::Incomplete)
     }
 
     /// Proves that the caller knows `secret`, now and not before.
@@ -155,11 +179,11 @@ impl Signed {
         }
         let signature = self.get("oauth_signature")?;
         let right = match self.get("oauth_signature_method")? {
-            "PLAINTEXT" => same(signature, &format!("&{secret}")),
+            "PLAINTEXT" => constant_time_eq(signature, &format!("&{secret}")),
             // A proxy may have ended TLS before us, so the client's scheme is not known for sure.
-            "HMAC-SHA1" => {
-                ["http", "https"].iter().any(|scheme| same(signature, &self.hmac(secret, scheme, subject)))
-            }
+            "HMAC-SHA1" => ["http", "https"]
+                .iter()
+                .any(|scheme| constant_time_eq(signature, &self.hmac(secret, scheme, subject))),
             other => return Err(OAuthError::Method(other.to_owned())),
         };
         if !right {
@@ -177,11 +201,7 @@ impl Signed {
             .iter()
             .filter(|(name, _)| *name != "oauth_signature")
             .map(|(n, v)| (n.as_str(), v.as_str()));
-        let sent = [subject.query, subject.form]
-            .into_iter()
-            .flatten()
-            .filter(|param| !param.file && !param.name.starts_with("oauth_"))
-            .filter_map(|param| Some((param.name.as_str(), param.text.as_deref()?)));
+        let sent = subject.sent.iter().copied().filter(|(name, _)| !name.starts_with("oauth_"));
         let mut pairs: Vec<_> = own.chain(sent).map(|(name, value)| (escape(name), escape(value))).collect();
         pairs.sort();
         let pairs: Vec<_> = pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -198,42 +218,6 @@ impl Signed {
     }
 }
 
-/// Nonces of accepted calls, each kept until its timestamp is too old to be accepted again.
-#[derive(Debug, Default)]
-pub struct Nonces(Mutex<Seen>);
-
-#[derive(Debug, Default)]
-struct Seen {
-    until: HashMap<[u8; 16], i64>,
-    swept: i64,
-}
-
-impl Nonces {
-    fn note(&self, of: (&str, &str, &str), given: i64, now: i64) -> Result<(), OAuthError> {
-        let digest = Sha256::digest(format!("{}\0{}\0{}", of.0, of.1, of.2));
-        let mut mark = [0; 16];
-        mark.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if now >= seen.swept.saturating_add(WINDOW / 5) || seen.until.len() >= MOST_NONCES {
-            seen.until.retain(|_, until| *until >= now);
-            seen.swept = now;
-        }
-        let full = seen.until.len() >= MOST_NONCES;
-        match seen.until.entry(mark) {
-            Entry::Occupied(_) => Err(OAuthError::Replayed(of.2.to_owned())),
-            Entry::Vacant(_) if full => Err(OAuthError::Busy),
-            Entry::Vacant(free) => {
-                free.insert(given.max(now).saturating_add(WINDOW));
-                Ok(())
-            }
-        }
-    }
-}
-
-fn same(a: &str, b: &str) -> bool {
-    secrets::constant_time_eq(a, b)
-}
-
 fn unquote(text: &str) -> &str {
     text.strip_prefix('"').map_or(text, |inner| inner.strip_suffix('"').unwrap_or(inner))
 }
@@ -242,47 +226,41 @@ fn unescape(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-fn escape(text: &str) -> String {
-    utf8_percent_encode(text, RESERVED).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn vector() -> (Signed, Params, Params) {
-        let header = "OAuth oauth_version=\"1.0\", oauth_signature_method=\"HMAC-SHA1\", oauth_consumer_key=\"k\", oauth_token=\"t\", oauth_nonce=\"cf03724f-90c2-4ff2-a652-866955179bf4\", oauth_timestamp=\"1795336599\", oauth_signature=\"6pPGC3XIfhhXoja0X4CUWS4KW%2Bk%3D\"";
-        (
-            Signed::from_header(header).unwrap(),
-            Params::default(),
-            Params::urlencoded(b"distro_series=noble&op=deploy&user_data=aGk%3D"),
-        )
-    }
+    const SENT: [(&str, &str); 3] = [("distro_series", "noble"), ("op", "deploy"), ("user_data", "aGk=")];
+    const SUBJECT: Subject<'_> = Subject {
+        method: "POST",
+        host: "127.0.0.1:5999",
+        path: "/MAAS/api/2.0/machines/abc123/",
+        sent: &SENT,
+    };
 
-    const PATH: &str = "/MAAS/api/2.0/machines/abc123/";
+    fn vector() -> Signed {
+        let header = "OAuth oauth_version=\"1.0\", oauth_signature_method=\"HMAC-SHA1\", oauth_consumer_key=\"k\", oauth_token=\"t\", oauth_nonce=\"cf03724f-90c2-4ff2-a652-866955179bf4\", oauth_timestamp=\"1795336599\", oauth_signature=\"6pPGC3XIfhhXoja0X4CUWS4KW%2Bk%3D\"";
+        Signed::from_header(header).unwrap()
+    }
 
     #[test]
     fn the_signature_of_maas_client_go_is_accepted_once() {
-        let (signed, query, form) = vector();
-        let (nonces, post) = (Nonces::default(), Method::POST);
-        let subject =
-            Subject { method: &post, host: "127.0.0.1:5999", path: PATH, query: &query, form: &form };
-        assert_eq!(signed.verify("s", &subject, &nonces, 1_795_336_600), Ok(()));
-        assert!(matches!(signed.verify("s", &subject, &nonces, 1_795_336_601), Err(OAuthError::Replayed(_))));
+        let (signed, nonces) = (vector(), Nonces::default());
+        assert_eq!(signed.check_whole(), Ok(()));
+        assert_eq!(signed.verify("s", &SUBJECT, &nonces, 1_795_336_600), Ok(()));
+        assert!(matches!(signed.verify("s", &SUBJECT, &nonces, 1_795_336_601), Err(OAuthError::Replayed(_))));
+        assert_eq!(signed.plaintext(), None);
     }
 
     #[test]
     fn another_secret_body_or_time_is_refused() {
-        let (signed, query, form) = vector();
-        let (nonces, post) = (Nonces::default(), Method::POST);
-        let subject =
-            Subject { method: &post, host: "127.0.0.1:5999", path: PATH, query: &query, form: &form };
-        assert_eq!(signed.verify("x", &subject, &nonces, 1_795_336_600), Err(OAuthError::Signature));
-        let other = Subject { form: &query, ..subject };
+        let (signed, nonces) = (vector(), Nonces::default());
+        assert_eq!(signed.verify("x", &SUBJECT, &nonces, 1_795_336_600), Err(OAuthError::Signature));
+        let other = Subject { sent: &[], ..SUBJECT };
         assert_eq!(signed.verify("s", &other, &nonces, 1_795_336_600), Err(OAuthError::Signature));
         assert!(matches!(
-            signed.verify("s", &subject, &nonces, 1_795_336_599 + WINDOW + 1),
+            signed.verify("s", &SUBJECT, &nonces, 1_795_336_599 + WINDOW + 1),
             Err(OAuthError::Expired { .. })
         ));
     }
@@ -290,8 +268,7 @@ mod tests {
     #[test]
     fn plaintext_is_read_leniently() {
         let nonces = Nonces::default();
-        let (get, none) = (Method::GET, Params::default());
-        let subject = Subject { method: &get, host: "h", path: "/", query: &none, form: &none };
+        let subject = Subject { method: "GET", host: "h", path: "/", sent: &[] };
         for (n, header) in [
             "OAuth realm=\"\",oauth_signature_method=PLAINTEXT,oauth_consumer_key=k,oauth_token=t,oauth_signature=%26s,oauth_timestamp=1000",
             "oauth oauth_signature_method=\"PLAINTEXT\", oauth_consumer_key=\"k\", oauth_token=\"t\", oauth_signature=\"&s\", oauth_timestamp=\"1000\"",
@@ -300,30 +277,21 @@ mod tests {
         .enumerate()
         {
             let signed = Signed::from_header(&format!("{header}, oauth_nonce=n{n}")).unwrap();
+            assert_eq!(signed.plaintext(), Some(Plaintext { consumer: "k", token: "t", secret: "s" }));
             assert_eq!(signed.verify("s", &subject, &nonces, 1000), Ok(()));
             let wrong = signed.verify("t", &subject, &nonces, 1000).unwrap_err().to_string();
             assert_eq!(wrong, "Authorization Error: 'Invalid signature.'");
         }
     }
 
-    #[test]
-    fn a_nonce_is_forgotten_only_when_its_timestamp_is() {
-        let nonces = Nonces::default();
-        let note = |given, now| nonces.note(("k", "t", "n"), given, now);
-        assert_eq!(note(2000, 1000), Ok(()));
-        assert!(note(2000, 2000 + WINDOW).is_err());
-        assert_eq!(note(2000 + 2 * WINDOW, 2000 + 2 * WINDOW), Ok(()));
-    }
-
     proptest! {
         #[test]
         fn no_header_panics(header in "([oO][aA]uth )?\\PC{0,200}", path in "\\PC{0,30}", host in "\\PC{0,30}") {
             if let Some(signed) = Signed::from_header(&header) {
-                let none = Params::default();
-                let (nonces, get) = (Nonces::default(), Method::GET);
-                let subject = Subject { method: &get, host: &host, path: &path, query: &none, form: &none };
-                prop_assert!(signed.verify("secret", &subject, &nonces, 0).is_err());
+                let subject = Subject { method: "GET", host: &host, path: &path, sent: &[] };
+                prop_assert!(signed.verify("secret", &subject, &Nonces::default(), 0).is_err());
                 signed.hmac("secret", "http", &subject);
+                signed.plaintext();
             }
         }
     }

@@ -1,55 +1,9 @@
-//! Interfaces, disks and script results of a machine.
+//! Results of scripts.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::{Timestamp, tz::TimeZone};
-use model::{Disk, Machine, Nic, ScriptResult, ScriptSet};
+use model::{Machine, ScriptResult, ScriptSet};
 use serde_json::{Value, json};
-
-use super::embedded::Embedded;
-
-/// An interface.
-pub fn interface(system_id: &str, nic: &Nic, embedded: &Embedded) -> Value {
-    let vlan = embedded.vlan(nic.vlan);
-    let mtu = vlan.get("mtu").cloned().unwrap_or_else(|| json!(1500));
-    let links: Vec<Value> = nic
-        .links
-        .iter()
-        .map(|link| {
-            let mut shown = json!({ "id": link.number, "mode": link.mode });
-            if let Some(object) = shown.as_object_mut() {
-                if let Some(ip) = link.ip {
-                    object.insert("ip_address".to_owned(), json!(ip));
-                }
-                if let Some(subnet) = link.subnet.and_then(|number| embedded.subnet(number)) {
-                    object.insert("subnet".to_owned(), subnet.clone());
-                }
-            }
-            shown
-        })
-        .collect();
-    json!({
-        "id": nic.number, "system_id": system_id, "name": nic.name, "type": "physical",
-        "mac_address": nic.mac, "vlan": vlan, "effective_mtu": mtu, "enabled": true, "links": links,
-        "tags": nic.tags, "link_connected": nic.link_connected, "link_speed": nic.link_speed,
-        "interface_speed": nic.interface_speed, "vendor": known(&nic.vendor), "product": known(&nic.product),
-        "firmware_version": null, "children": [], "parents": [], "discovered": null, "params": {},
-        "numa_node": 0, "sriov_max_vf": 0,
-        "resource_uri": format!("/MAAS/api/2.0/nodes/{system_id}/interfaces/{}/", nic.number),
-    })
-}
-
-/// A disk.
-pub fn disk(system_id: &str, disk: &Disk) -> Value {
-    json!({
-        "id": disk.number, "system_id": system_id, "name": disk.name, "type": "physical",
-        "path": format!("/dev/disk/by-dname/{}", disk.name), "id_path": disk.id_path,
-        "model": disk.model, "serial": disk.serial, "size": disk.size, "block_size": disk.block_size,
-        "available_size": disk.size, "used_size": 0, "used_for": "Unused", "tags": disk.tags,
-        "firmware_version": known(&disk.firmware), "filesystem": null, "partition_table_type": null,
-        "partitions": [], "storage_pool": null, "uuid": null, "numa_node": 0,
-        "resource_uri": format!("/MAAS/api/2.0/nodes/{system_id}/blockdevices/{}/", disk.number),
-    })
-}
 
 /// One run of scripts; outputs only if asked for.
 pub fn script_set(system_id: &str, set: &ScriptSet, outputs: bool) -> Value {
@@ -131,8 +85,4 @@ pub fn rfc2822(at: Timestamp) -> String {
 fn runtime(from: Timestamp, to: Timestamp) -> String {
     let seconds = to.duration_since(from).as_secs().max(0);
     format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-fn known(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use model::{Machines, ops::Actor};
+use oauth::Nonces;
 
-use crate::{oauth::Nonces, params::Params, render::cache::MachineCache};
+use crate::params::Params;
 
 /// What every call may use.
 pub struct State {
@@ -18,27 +19,18 @@ pub struct State {
     /// What the region says of itself.
     pub settings: Settings,
     /// OAuth nonces seen lately.
-    pub(crate) nonces: Nonces,
-    /// Rendered machines.
-    pub(crate) rendered: MachineCache,
+    pub nonces: Nonces,
 }
 
 impl State {
-    /// State over these parts, with empty caches.
+    /// State over these parts, before the first call.
     pub fn new(
         machines: Machines,
         images: images::Images,
         power: Arc<dyn PowerControl>,
         settings: Settings,
     ) -> Self {
-        Self {
-            machines,
-            images,
-            power,
-            settings,
-            nonces: Nonces::default(),
-            rendered: MachineCache::default(),
-        }
+        Self { machines, images, power, settings, nonces: Nonces::default() }
     }
 
     /// The store.
@@ -177,4 +169,9 @@ impl Call {
 /// Whether a text means yes, as MAAS reads it.
 pub fn is_true(text: &str) -> bool {
     ["1", "true", "on", "yes", "y", "t"].iter().any(|yes| text.trim().eq_ignore_ascii_case(yes))
+}
+
+/// Pieces between blanks and commas.
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty())
 }

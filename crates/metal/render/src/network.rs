@@ -12,6 +12,9 @@ pub const CONTROLLER: &str = "bessem";
 /// Name of the space of what is in none.
 pub const UNDEFINED: &str = "undefined";
 
+/// Name of the domain of machines whose own is gone.
+pub(crate) const NO_DOMAIN: &str = "maas";
+
 /// Every network document, read once for many objects.
 #[derive(Debug)]
 pub struct Networks {
@@ -50,6 +53,14 @@ impl Networks {
         at.ok()
             .and_then(|at| self.subnets.get(at))
             .map_or(Value::Null, |subnet| self.show_subnet(&subnet.value))
+    }
+
+    pub(crate) fn vlans(&self) -> impl Iterator<Item = &Vlan> {
+        self.vlans.iter().map(|vlan| &vlan.value)
+    }
+
+    pub(crate) fn subnets(&self) -> impl Iterator<Item = &Subnet> {
+        self.subnets.iter().map(|subnet| &subnet.value)
     }
 
     fn find(&self, number: u64) -> Option<&Vlan> {
@@ -212,9 +223,10 @@ pub fn pool(pool: &Pool) -> Value {
 
 /// A domain, with the number of records that users made in it.
 pub fn domain(domain: &Domain, store: &Store) -> Value {
-    let names = store.list::<DnsResource>(SCOPE);
-    let inside = names.iter().map(|name| &name.value).filter(|name| name.domain == domain.number);
-    let records: usize = inside.map(|name| name.addresses.len() + name.records.len()).sum();
+    domain_with(domain, records(store).get(&domain.number).copied().unwrap_or(0))
+}
+
+pub(crate) fn domain_with(domain: &Domain, records: usize) -> Value {
     json!({
         "authoritative": domain.authoritative,
         "id": domain.number,
@@ -224,4 +236,20 @@ pub fn domain(domain: &Domain, store: &Store) -> Value {
         "resource_uri": format!("/MAAS/api/2.0/domains/{}/", domain.number),
         "ttl": domain.ttl,
     })
+}
+
+/// How many records users made, by domain.
+pub(crate) fn records(store: &Store) -> HashMap<u64, usize> {
+    let mut records = HashMap::new();
+    for name in store.list::<DnsResource>(SCOPE) {
+        *records.entry(name.value.domain).or_default() +=
+            name.value.addresses.len() + name.value.records.len();
+    }
+    records
+}
+
+/// The name of a domain; `maas` where it is gone.
+pub fn domain_name(store: &Store, number: u64) -> String {
+    let domain = store.get::<Domain>(SCOPE, &number.to_string());
+    domain.map_or_else(|| NO_DOMAIN.to_owned(), |domain| domain.value.name.clone())
 }

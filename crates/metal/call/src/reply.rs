@@ -1,11 +1,12 @@
 //! What a handler answers, with MAAS's codes and content types.
 
-use std::{collections::BTreeMap, convert::Infallible};
+use std::collections::BTreeMap;
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use model::ops::OpError;
+use oauth::OAuthError;
 use serde_json::Value;
 use store::CommitError;
 
@@ -22,8 +23,8 @@ pub enum Reply {
     Json(Value),
     /// 200 with JSON that is already text.
     RawJson(Bytes),
-    /// 200 with JSON that is already text, in pieces.
-    Chunks(Vec<Bytes>),
+    /// 200 with a JSON list of machines, written as the client takes it.
+    Machines(render::Machines),
     /// 200 with JSON of exactly `application/json` (settings, `describe/`).
     PlainJson(Value),
     /// 201 with JSON.
@@ -143,6 +144,16 @@ impl From<OpError> for ApiError {
     }
 }
 
+impl From<OAuthError> for ApiError {
+    fn from(error: OAuthError) -> Self {
+        match error {
+            OAuthError::Timestamp(_) => Self::Bad(error.to_string()),
+            OAuthError::Busy => Self::Unavailable(error.to_string()),
+            _ => Self::Unauthorized(error.to_string()),
+        }
+    }
+}
+
 /// The HTTP response of an answer.
 pub fn respond(answer: Answer) -> Response {
     match answer {
@@ -156,13 +167,8 @@ impl Reply {
         match self {
             Self::Json(value) => with(StatusCode::OK, JSON, value.to_string()),
             Self::RawJson(bytes) => with(StatusCode::OK, JSON, bytes),
-            Self::Chunks(chunks) => {
-                let length: usize = chunks.iter().map(Bytes::len).sum();
-                let pieces = chunks.into_iter().map(Ok::<_, Infallible>);
-                let body = Body::from_stream(futures_util::stream::iter(pieces));
-                let mut response = with(StatusCode::OK, JSON, body);
-                response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-                response
+            Self::Machines(list) => {
+                with(StatusCode::OK, JSON, Body::from_stream(futures_util::stream::iter(list)))
             }
             Self::PlainJson(value) => with(StatusCode::OK, "application/json", value.to_string()),
             Self::Created(value) => with(StatusCode::CREATED, JSON, value.to_string()),

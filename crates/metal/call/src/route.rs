@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use http::Method;
+pub use http::Method;
 
 use crate::{call::Call, reply::Answer};
 
@@ -51,6 +51,7 @@ pub struct Resource {
 }
 
 /// An operation without a name of its own: `restful!(GET, User, "What it does.", handler)`.
+#[macro_export]
 macro_rules! restful {
     (GET, $access:ident, $doc:expr, $handler:path) => {
         $crate::route::restful!(@ GET, "read", $access, $doc, $handler)
@@ -66,7 +67,7 @@ macro_rules! restful {
     };
     (@ $method:ident, $name:literal, $access:ident, $doc:expr, $handler:path) => {
         $crate::route::Op {
-            method: ::http::Method::$method,
+            method: $crate::route::Method::$method,
             op: None,
             name: $name,
             access: $crate::route::Access::$access,
@@ -75,13 +76,14 @@ macro_rules! restful {
         }
     };
 }
-pub(crate) use restful;
+pub use restful;
 
 /// A named operation: `named!(POST, "allocate", User, "What it does.", handler)`.
+#[macro_export]
 macro_rules! named {
     ($method:ident, $op:literal, $access:ident, $doc:expr, $handler:path) => {
         $crate::route::Op {
-            method: ::http::Method::$method,
+            method: $crate::route::Method::$method,
             op: Some($op),
             name: $op,
             access: $crate::route::Access::$access,
@@ -90,7 +92,7 @@ macro_rules! named {
         }
     };
 }
-pub(crate) use named;
+pub use named;
 
 /// Makes one segment of a subnet's CIDR, whose slash clients send as it is (`subnets/cidr:10.0.0.0/24/`).
 pub fn join_cidr(segments: &mut Vec<String>) {

@@ -1,0 +1,369 @@
+//! A machine.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use model::{Domain, Machine, SCOPE, Zone};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::{Value, json, value::RawValue};
+use store::Store;
+
+use crate::{
+    disk,
+    embedded::{Embedded, Text, text},
+    interface, network,
+    script::{newest, set_status, status_name},
+};
+
+/// Keys of MAAS's `hardware_info`.
+pub const HARDWARE: [&str; 18] = [
+    "chassis_serial",
+    "chassis_type",
+    "chassis_vendor",
+    "chassis_version",
+    "cpu_model",
+    "mainboard_firmware_date",
+    "mainboard_firmware_vendor",
+    "mainboard_firmware_version",
+    "mainboard_product",
+    "mainboard_serial",
+    "mainboard_vendor",
+    "mainboard_version",
+    "system_family",
+    "system_product",
+    "system_serial",
+    "system_sku",
+    "system_vendor",
+    "system_version",
+];
+
+/// The machine with every key.
+pub fn machine<'a>(
+    system_id: &'a str,
+    machine: &'a Machine,
+    embedded: &'a Embedded,
+) -> impl Serialize + use<'a> {
+    Shown {
+        identity: identity(system_id, machine, embedded),
+        state: state(machine),
+        system: system(machine),
+        network: network(system_id, machine, embedded),
+        storage: storage(system_id, machine),
+        scripts: Scripts(machine),
+    }
+}
+
+/// The short form that an anonymous caller gets for the machine it announced.
+pub fn announced(system_id: &str, machine: &Machine, store: &Store) -> Value {
+    let domain = store.get::<Domain>(SCOPE, &machine.domain.to_string());
+    let zone = store.get::<Zone>(SCOPE, &machine.zone);
+    json!({
+        "system_id": system_id, "hostname": machine.hostname,
+        "fqdn": format!("{}.{}", machine.hostname, network::domain_name(store, machine.domain)),
+        "domain": domain.map(|domain| without_uri(network::domain(&domain.value, store))),
+        "zone": zone.map(|zone| without_uri(network::zone(&zone.id, &zone.value))),
+        "architecture": machine.architecture, "status": machine.status.number(),
+        "status_name": machine.status.label(), "status_action": null, "status_message": null,
+        "power_type": machine.power.kind, "power_state": machine.power_state, "node_type": 0,
+        "resource_uri": uri(system_id),
+    })
+}
+
+/// What a machine waits for and what it went through: an extension of ours.
+pub fn why(system_id: &str, machine: &Machine) -> Value {
+    json!({
+        "system_id": system_id, "hostname": machine.hostname, "status_name": machine.status.label(),
+        "waiting": machine.waiting.as_ref().map(|waiting| json!({
+            "reason": waiting.reason, "since": waiting.since, "until": waiting.until,
+        })),
+        "error_description": machine.error_description,
+        "timeline": machine.timeline,
+    })
+}
+
+fn uri(system_id: &str) -> String {
+    format!("/MAAS/api/2.0/machines/{system_id}/")
+}
+
+fn without_uri(mut value: Value) -> Value {
+    if let Some(object) = value.as_object_mut() {
+        object.remove("resource_uri");
+    }
+    value
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    identity: Identity<'a>,
+    #[serde(flatten)]
+    state: Condition<'a>,
+    #[serde(flatten)]
+    system: System<'a>,
+    #[serde(flatten)]
+    network: Network<'a>,
+    #[serde(flatten)]
+    storage: Blocks,
+    #[serde(flatten)]
+    scripts: Scripts<'a>,
+}
+
+#[derive(Serialize)]
+struct Identity<'a> {
+    system_id: &'a str,
+    resource_uri: String,
+    hostname: &'a str,
+    fqdn: String,
+    domain: Option<&'a RawValue>,
+    description: &'a str,
+    zone: Option<&'a RawValue>,
+    pool: Option<&'a RawValue>,
+    tag_names: &'a [String],
+    node_type: u8,
+    node_type_name: &'static str,
+    hardware_uuid: Option<&'a str>,
+    owner: Option<&'a str>,
+    owner_data: &'a BTreeMap<String, String>,
+    workload_annotations: &'a BTreeMap<String, String>,
+    parent: (),
+    pod: (),
+    virtualmachine_id: (),
+    is_dpu: bool,
+}
+
+fn identity<'a>(system_id: &'a str, machine: &'a Machine, embedded: &'a Embedded) -> Identity<'a> {
+    let (domain_name, domain) = embedded.domain(machine.domain);
+    Identity {
+        system_id,
+        resource_uri: uri(system_id),
+        hostname: &machine.hostname,
+        fqdn: format!("{}.{domain_name}", machine.hostname),
+        domain,
+        description: &machine.description,
+        zone: embedded.zone(&machine.zone),
+        pool: embedded.pool(machine.pool),
+        tag_names: &machine.tags,
+        node_type: 0,
+        node_type_name: "Machine",
+        hardware_uuid: machine.hardware_uuid.as_deref(),
+        owner: machine.owner.as_deref(),
+        owner_data: &machine.owner_data,
+        workload_annotations: &machine.workload_annotations,
+        parent: (),
+        pod: (),
+        virtualmachine_id: (),
+        is_dpu: false,
+    }
+}
+
+#[derive(Serialize)]
+#[allow(clippy::struct_excessive_bools, reason = "MAAS's keys")]
+struct Condition<'a> {
+    status: i64,
+    status_name: &'static str,
+    status_action: &'static str,
+    status_message: &'a str,
+    error_description: &'a str,
+    locked: bool,
+    netboot: bool,
+    power_type: &'a str,
+    power_state: &'a str,
+    last_sync: (),
+    next_sync: (),
+    sync_interval: (),
+    enable_hw_sync: bool,
+    enable_kernel_crash_dump: bool,
+    ephemeral_deploy: bool,
+}
+
+fn state(machine: &Machine) -> Condition<'_> {
+    let label = machine.status.label();
+    Condition {
+        status: machine.status.number(),
+        status_name: label,
+        status_action: "",
+        status_message: machine.waiting.as_ref().map_or(label, |waiting| &waiting.reason),
+        error_description: &machine.error_description,
+        locked: machine.locked,
+        netboot: machine.netboot,
+        power_type: &machine.power.kind,
+        power_state: &machine.power_state,
+        last_sync: (),
+        next_sync: (),
+        sync_interval: (),
+        enable_hw_sync: false,
+        enable_kernel_crash_dump: false,
+        ephemeral_deploy: false,
+    }
+}
+
+#[derive(Serialize)]
+struct System<'a> {
+    architecture: &'a str,
+    bios_boot_method: Option<&'a str>,
+    cpu_count: u32,
+    cpu_speed: u32,
+    memory: u64,
+    swap_size: Option<u64>,
+    osystem: &'a str,
+    distro_series: &'a str,
+    hwe_kernel: (),
+    min_hwe_kernel: &'static str,
+    hardware_info: Hardware<'a>,
+    numanode_set: [NumaNode; 1],
+}
+
+#[derive(Serialize)]
+struct NumaNode {
+    index: u8,
+    cores: Cores,
+    memory: u64,
+    hugepages_set: [(); 0],
+}
+
+/// All of so many.
+struct Cores(u32);
+
+impl Serialize for Cores {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(0..self.0)
+    }
+}
+
+struct Hardware<'a>(&'a BTreeMap<String, String>);
+
+impl Serialize for Hardware<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let told = |key: &str| self.0.get(key).map_or("Unknown", String::as_str);
+        to.collect_map(HARDWARE.iter().map(|key| (key, told(key))))
+    }
+}
+
+fn system(machine: &Machine) -> System<'_> {
+    System {
+        architecture: &machine.architecture,
+        bios_boot_method: machine.boot_method.as_deref(),
+        cpu_count: machine.cpu_count,
+        cpu_speed: machine.cpu_speed,
+        memory: machine.memory,
+        swap_size: machine.swap_size,
+        osystem: &machine.osystem,
+        distro_series: &machine.distro_series,
+        hwe_kernel: (),
+        min_hwe_kernel: "",
+        hardware_info: Hardware(&machine.hardware.0),
+        numanode_set: [NumaNode {
+            index: 0,
+            cores: Cores(machine.cpu_count),
+            memory: machine.memory,
+            hugepages_set: [],
+        }],
+    }
+}
+
+#[derive(Serialize)]
+struct Network<'a> {
+    interface_set: Vec<Box<RawValue>>,
+    boot_interface: Text,
+    ip_addresses: Vec<Ipv4Addr>,
+    address_ttl: (),
+    disable_ipv4: bool,
+    default_gateways: Gateways<'a>,
+}
+
+#[derive(Serialize)]
+struct Gateways<'a> {
+    ipv4: Gateway<'a>,
+    ipv6: Gateway<'a>,
+}
+
+#[derive(Default, Serialize)]
+struct Gateway<'a> {
+    gateway_ip: Option<&'a str>,
+    link_id: Option<u64>,
+}
+
+fn network<'a>(system_id: &'a str, machine: &'a Machine, embedded: &'a Embedded) -> Network<'a> {
+    let links = || machine.nics.iter().flat_map(|nic| &nic.links);
+    let gateway_ip = links().filter(|link| link.ip.is_some()).find_map(|link| embedded.gateway(link.subnet?));
+    let link = gateway_ip.and_then(|_| links().find(|link| link.ip.is_some()));
+    Network {
+        interface_set: machine
+            .nics
+            .iter()
+            .filter_map(|nic| text(interface(system_id, nic, embedded)))
+            .collect(),
+        boot_interface: machine.boot_nic().and_then(|nic| text(interface(system_id, nic, embedded))),
+        ip_addresses: links().filter_map(|link| link.ip).collect(),
+        address_ttl: (),
+        disable_ipv4: false,
+        default_gateways: Gateways {
+            ipv4: Gateway { gateway_ip, link_id: link.map(|link| link.number) },
+            ipv6: Gateway::default(),
+        },
+    }
+}
+
+#[derive(Serialize)]
+struct Blocks {
+    boot_disk: Text,
+    physicalblockdevice_set: Text,
+    blockdevice_set: Text,
+    storage: f64,
+    virtualblockdevice_set: [(); 0],
+    volume_groups: [(); 0],
+    raids: [(); 0],
+    bcaches: [(); 0],
+    cache_sets: [(); 0],
+    special_filesystems: [(); 0],
+}
+
+fn storage(system_id: &str, machine: &Machine) -> Blocks {
+    let bytes = machine.disks.iter().map(|one| one.size).fold(0, u64::saturating_add);
+    #[allow(clippy::cast_precision_loss, reason = "decimal megabytes for people")]
+    let megabytes = bytes as f64 / 1e6;
+    let disks = text(machine.disks.iter().map(|one| disk(system_id, one)).collect::<Vec<_>>());
+    Blocks {
+        boot_disk: machine.boot_disk().and_then(|one| text(disk(system_id, one))),
+        physicalblockdevice_set: disks.clone(),
+        blockdevice_set: disks,
+        storage: megabytes,
+        virtualblockdevice_set: [],
+        volume_groups: [],
+        raids: [],
+        bcaches: [],
+        cache_sets: [],
+        special_filesystems: [],
+    }
+}
+
+/// Tests by what they test; ours are not told apart.
+const TESTS: [(&str, &str); 6] = [
+    ("cpu_test_status", "cpu_test_status_name"),
+    ("interface_test_status", "interface_test_status_name"),
+    ("memory_test_status", "memory_test_status_name"),
+    ("network_test_status", "network_test_status_name"),
+    ("other_test_status", "other_test_status_name"),
+    ("storage_test_status", "storage_test_status_name"),
+];
+
+/// The newest results of a machine's scripts.
+struct Scripts<'a>(&'a Machine);
+
+impl Serialize for Scripts<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let [commissioning, installation, testing] = [0, 1, 2].map(|kind| newest(self.0, kind));
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("current_commissioning_result_id", &commissioning.map(|set| set.number))?;
+        map.serialize_entry("current_installation_result_id", &installation.map(|set| set.number))?;
+        map.serialize_entry("current_testing_result_id", &testing.map(|set| set.number))?;
+        let known = [
+            ("commissioning_status", "commissioning_status_name", commissioning.map_or(-1, set_status)),
+            ("testing_status", "testing_status_name", testing.map_or(-1, set_status)),
+        ];
+        for (key, name, status) in known.into_iter().chain(TESTS.map(|(key, name)| (key, name, -1))) {
+            map.serialize_entry(key, &status)?;
+            map.serialize_entry(name, status_name(status))?;
+        }
+        map.end()
+    }
+}
