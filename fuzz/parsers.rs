@@ -4,6 +4,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use api_call::Params;
+
+mod services;
+
+pub use services::{boot_path, metadata, report};
+
 /// A message to the DHCP server, the decision about it, and the answer.
 pub fn dhcp(bytes: &[u8]) {
     let Ok(message) = dhcp::Message::parse(bytes) else { return };
@@ -53,29 +59,114 @@ pub fn ntp(bytes: &[u8]) {
 /// An `Authorization` header.
 pub fn oauth(bytes: &[u8]) {
     let Ok(header) = std::str::from_utf8(bytes) else { return };
-    let Some(signed) = maas_api::oauth::Signed::from_header(header) else { return };
-    let (method, params) = (Default::default(), maas_api::params::Params::default());
-    let subject = maas_api::oauth::Subject {
-        method: &method,
+    let Some(signed) = oauth::Signed::from_header(header) else { return };
+    let subject = oauth::Subject {
+        method: "GET",
         host: "region:5240",
         path: "/MAAS/api/2.0/machines/",
-        query: &params,
-        form: &params,
+        sent: &[("status", "ready")],
     };
-    let nonces = maas_api::oauth::Nonces::default();
+    let nonces = oauth::Nonces::default();
     let first = signed.verify("secret", &subject, &nonces, 1_795_336_600);
     let again = signed.verify("secret", &subject, &nonces, 1_795_336_600);
     assert!(first.is_err() || again.is_err(), "a nonce was accepted twice");
+    let _ = signed.plaintext();
 }
 
 /// Parameters of a call: query, form and JSON.
 pub fn params(bytes: &[u8]) {
-    use maas_api::params::Params;
     for params in [Some(Params::urlencoded(bytes)), Params::json(bytes).ok()].into_iter().flatten() {
-        for name in params.names() {
-            let (_, _) = (params.get(name), params.all(name));
-        }
-        let _ = maas_api::oauth::Signed::from_params(&params);
+        read(&params);
+    }
+}
+
+/// A multipart body behind a line with its content type.
+pub fn multipart(bytes: &[u8]) {
+    let Some((kind, body)) = split_line(bytes) else { return };
+    let whole = Params::multipart(kind, body.to_vec().into());
+    if let Ok(params) = services::wait(whole) {
+        read(&params);
+    }
+}
+
+fn read(params: &Params) {
+    for name in params.names() {
+        let _ = (params.get(name), params.all(name), params.bytes(name));
+    }
+    let _ = oauth::Signed::from_pairs(params.texts());
+}
+
+/// The first line as text, and the rest.
+fn split_line(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let (line, rest) = bytes.split_at(end);
+    Some((std::str::from_utf8(line).ok()?, rest.split_at(1).1))
+}
+
+/// What the agent says that the machine has.
+pub fn inventory(bytes: &[u8]) {
+    let Ok(inventory) = serde_json::from_slice(bytes) else { return };
+    let mut machine = model::Machine::new("m".to_owned(), Default::default());
+    let mut numbers = 1..;
+    let mut absorb = |machine: &mut model::Machine| {
+        let number = || numbers.next().expect("they do not end");
+        model::absorb(machine, &inventory, "52:54:00:00:00:01", Some(5001), number);
+    };
+    absorb(&mut machine);
+    let first = machine.clone();
+    absorb(&mut machine);
+    assert_eq!(machine, first, "the same inventory changes nothing");
+    let numbers: std::collections::HashSet<u64> = machine
+        .nics
+        .iter()
+        .map(|nic| nic.number)
+        .chain(machine.disks.iter().map(|disk| disk.number))
+        .collect();
+    assert_eq!(numbers.len(), machine.nics.len() + machine.disks.len(), "each has a number of its own");
+}
+
+/// What the region tells the agent to do.
+pub fn assignment(bytes: &[u8]) {
+    let Ok(assignment) = serde_json::from_slice::<agent_protocol::Assignment>(bytes) else { return };
+    let text = serde_json::to_vec(&assignment).expect("what was read can be written");
+    assert_eq!(serde_json::from_slice::<agent_protocol::Assignment>(&text).ok(), Some(assignment));
+}
+
+/// The kernel command line that the agent is booted with.
+pub fn cmdline(bytes: &[u8]) {
+    let Ok(line) = std::str::from_utf8(bytes) else { return };
+    let _ = bessemer_agent::cmdline::parse(line);
+}
+
+/// The beginning of an image on a disk that is a little larger: its partition table.
+pub fn table(bytes: &[u8]) {
+    use bessemer_agent::{disk::Disk, table};
+    const DISK: u64 = 4 << 20;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), bytes).expect("written");
+    file.as_file().set_len(DISK).expect("as long as a disk");
+    let disk = Disk::open(file.path()).expect("opened");
+    let before = table::read(&disk).expect("a file is read");
+    table::fit(&disk, bytes.len() as u64).expect("a file is written");
+    let after = table::read(&disk).expect("a file is read");
+    assert!(after.iter().all(|one| one.start + one.len <= DISK), "{after:?}");
+    assert!(table::root(&before).is_none() || table::root(&after).is_some(), "{before:?} became {after:?}");
+}
+
+/// What a Redfish service answers.
+pub fn redfish(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let answer = power::answer::read(text);
+    let _ = (
+        power::answer::members(&answer).count(),
+        power::answer::uuid(&answer),
+        power::answer::power(&answer),
+    );
+    let mut found = power::ConsoleLines::default();
+    for _ in 0..3 {
+        let next = power::answer::console_page(&answer, 0, "/log", &mut found);
+        assert!(found.lines.len() <= power::CONSOLE_LINES, "{} lines", found.lines.len());
+        assert!(next.is_none_or(|next| next.starts_with("/log?")), "the password goes nowhere else");
     }
 }
 

@@ -1,7 +1,8 @@
-//! cargo xtask: up, down, test, bench, e2e.
+//! cargo xtask: up, down, test, bench, e2e, fuzz.
 
 mod bench;
 mod e2e;
+mod fuzz;
 mod host;
 mod narrate;
 mod packages;
@@ -71,6 +72,14 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Let a fuzzer look for inputs that harm a parser.
+    Fuzz {
+        /// Which parser; without, all of them one after the other.
+        target: Option<String>,
+        /// How long, for each.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// Build what the lab boots (kernel, agent, images) into the cache, and say where it is.
     Bundle,
 }
@@ -83,6 +92,7 @@ fn main() -> ExitCode {
         Command::Test { fast } => test::run(if fast { test::Extent::Fast } else { test::Extent::Whole }),
         Command::E2e { name, machines, times, seed } => e2e::run(name, machines, times, seed),
         Command::Bench { name, machines, output, check } => bench::run(name, machines, output, check),
+        Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Command::Bundle => site::Bundle::build().map(|bundle| println!("{bundle:#?}")),
     };
     match done {

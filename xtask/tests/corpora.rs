@@ -13,13 +13,22 @@ mod parsers;
 
 type Parser = fn(&[u8]);
 
-const PARSERS: [(&str, Parser); 7] = [
+const PARSERS: [(&str, Parser); 16] = [
+    ("assignment", parsers::assignment),
+    ("boot_path", parsers::boot_path),
+    ("cmdline", parsers::cmdline),
     ("dhcp", parsers::dhcp),
     ("dhcp_reply", parsers::dhcp_reply),
     ("dns", parsers::dns),
+    ("inventory", parsers::inventory),
+    ("metadata", parsers::metadata),
+    ("multipart", parsers::multipart),
     ("ntp", parsers::ntp),
     ("oauth", parsers::oauth),
     ("params", parsers::params),
+    ("redfish", parsers::redfish),
+    ("report", parsers::report),
+    ("table", parsers::table),
     ("tftp", parsers::tftp),
 ];
 
