@@ -17,8 +17,8 @@ use crate::log::Log;
 use crate::orphans::PidFile;
 use crate::sys::{self, Cover};
 
-/// What to start.
-#[derive(Debug, Clone)]
+/// What to start. Its environment may hold keys, so it does not show itself.
+#[derive(Clone)]
 pub(crate) struct Launch {
     /// Name in messages.
     pub name: String,

@@ -1,6 +1,7 @@
 //! What the engine is told.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -48,16 +49,29 @@ pub struct External {
 /// The program is started with `arguments` and then, as the upstream managers, `--kubeconfig FILE` and
 /// `--health-addr IP:PORT` (`/readyz` by HTTP) and, in an embedded engine, `--webhook-port PORT` (HTTPS on 127.0.0.1)
 /// and `--webhook-cert-dir FOLDER` (`tls.crt`, `tls.key`).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ProviderConfig {
     /// The program: this one, mostly ([`std::env::current_exe`]).
     pub program: PathBuf,
     /// Its first arguments, such as a subcommand.
     pub arguments: Vec<OsString>,
+    /// Set in its environment, such as `MAAS_ENDPOINT` and `MAAS_API_KEY`. Not kept anywhere.
+    pub environment: Vec<(String, String)>,
     /// Its custom resource definitions, webhook configurations and cluster roles, as `clusterctl` would get them.
     pub manifests: Vec<Value>,
     /// Its version, such as `v0.1.0`.
     pub version: String,
+}
+
+impl fmt::Debug for ProviderConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The environment holds keys.
+        f.debug_struct("ProviderConfig")
+            .field("program", &self.program)
+            .field("arguments", &self.arguments)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Embedded {

@@ -77,7 +77,7 @@ pub(crate) const MAAS: Module = Module {
     folder: "",
     manager: "provider",
     label: "infrastructure-maas",
-    prefix: "",
+    prefix: "capmaas-",
     namespace: "capmaas-system",
     kind: "InfrastructureProvider",
     name: "maas",

@@ -21,7 +21,7 @@ pub(crate) const STAGE_MANAGERS: u8 = 2;
 const ETCD: &str = "unix://etcd:1";
 
 /// A process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct Spec {
     /// Its name.
     pub name: &'static str,
@@ -31,6 +31,8 @@ pub(crate) struct Spec {
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
+    /// Set in its environment, beside what every process gets.
+    pub environment: Vec<(String, String)>,
     /// The URL that answers with success when it is ready.
     pub health: String,
     /// Whether it notices by itself when its certificates are renewed.
@@ -86,6 +88,7 @@ pub(crate) fn embedded(bundle: &Bundle, layout: &Layout, api: SocketAddr, ports:
             arguments: manager(layout, name, ports, layout.user(name))
                 .chain([flag("diagnostics-address", format!("127.0.0.1:{}", ports.diagnostics))])
                 .collect(),
+            environment: Vec::new(),
             health: format!("http://127.0.0.1:{}/readyz", ports.health),
             renewal: Renewal::Reads,
         });
@@ -112,6 +115,7 @@ pub(crate) fn provider(
         stage: STAGE_MANAGERS,
         program: config.program.clone(),
         arguments: config.arguments.iter().cloned().chain(arguments).collect(),
+        environment: config.environment.clone(),
         health: format!("http://127.0.0.1:{}/readyz", ports.health),
         renewal: Renewal::Restart,
     }
@@ -147,6 +151,7 @@ fn etcd(bundle: &Bundle, layout: &Layout, ports: &Ports) -> Spec {
             flag("listen-metrics-urls", &health),
             flag("log-level", "warn"),
         ],
+        environment: Vec::new(),
         health: format!("{health}/readyz"),
         renewal: Renewal::Reads,
     }
@@ -178,6 +183,7 @@ fn api_server(bundle: &Bundle, layout: &Layout, api: SocketAddr) -> Spec {
             flag("encryption-provider-config", layout.encryption()),
             flag("profiling", "false"),
         ],
+        environment: Vec::new(),
         health: format!("{}/readyz", crate::credentials::server(api)),
         renewal: Renewal::Reads,
     }
@@ -206,6 +212,7 @@ fn controllers(bundle: &Bundle, layout: &Layout, ports: &Ports) -> Spec {
             flag("tls-private-key-file", pki.join("kube-controller-manager-server.key")),
             flag("profiling", "false"),
         ],
+        environment: Vec::new(),
         health: format!("https://127.0.0.1:{}/healthz", ports.controllers),
         renewal: Renewal::Reads,
     }
@@ -231,4 +238,36 @@ fn flag(name: &str, value: impl Into<OsString>) -> OsString {
     let mut flag = OsString::from(format!("--{name}="));
     flag.push(value.into());
     flag
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_provider_is_told_what_upstream_managers_are_told() {
+        let config = ProviderConfig {
+            program: "/bin/bessemer".into(),
+            arguments: vec!["provider".into()],
+            environment: vec![("MAAS_API_KEY".into(), "a:b:c".into())],
+            manifests: Vec::new(),
+            version: "v0.1.0".into(),
+        };
+        let layout = Layout::new("/data".as_ref());
+        let ports = ManagerPorts { webhooks: 1, health: 2, diagnostics: 3 };
+        let inside = provider(&config, &layout, ports, Serves::Webhooks);
+        assert_eq!(
+            inside.arguments,
+            [
+                "provider",
+                "--kubeconfig=/data/users/provider.kubeconfig",
+                "--webhook-port=1",
+                "--webhook-cert-dir=/data/webhooks/provider",
+                "--health-addr=127.0.0.1:2",
+            ]
+        );
+        let outside = provider(&config, &layout, ports, Serves::Nothing { kubeconfig: "/mine".into() });
+        assert_eq!(outside.arguments, ["provider", "--kubeconfig=/mine", "--health-addr=127.0.0.1:2"]);
+        assert!(!format!("{config:?}").contains("a:b:c"));
+    }
 }

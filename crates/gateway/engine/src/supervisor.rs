@@ -192,7 +192,7 @@ impl Supervisor {
             name: name.to_owned(),
             program: process.spec.program.clone(),
             arguments: process.spec.arguments.clone(),
-            environment: self.environment.clone(),
+            environment: [&self.environment[..], &process.spec.environment].concat(),
             folder: self.layout.run(),
             log: self.layout.log(name),
             pid_file: self.layout.pid_file(name),

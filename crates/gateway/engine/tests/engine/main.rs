@@ -12,6 +12,7 @@ use std::{fs, process::ExitStatus};
 use engine::{Embedded, EngineConfig, EngineError, External, Phase};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, PostParams,
 };
@@ -19,7 +20,7 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use support::{Apart, Running, bundle, client, config, kill, ready, resident, runs, wait};
+use support::{Apart, Running, bundle, client, config, kill, newer_bundle, ready, resident, runs, wait};
 
 /// Ready that soon, on a machine that does nothing else; measured, and asserted with room for one that does.
 const READY_LIMIT_SECONDS: f64 = 30.0;
@@ -199,11 +200,11 @@ async fn what_is_killed_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_engine_starts_again_and_leaves_nobody() {
-    let Some(_bundle) = bundle() else { return };
+async fn a_killed_engine_starts_again_with_another_bundle_and_leaves_nobody() {
+    let Some(bundle) = bundle() else { return };
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let mut first = Apart::start(&data).await;
+    let mut first = Apart::start(&data, &bundle).await;
     let before = ready(&data).await;
     assert_eq!(before.pid, first.process.id());
     let maps: Api<ConfigMap> = Api::default_namespaced(client(&data).await);
@@ -218,7 +219,10 @@ async fn a_killed_engine_starts_again_and_leaves_nobody() {
     first.process.wait().unwrap();
     assert_eq!(engine::status(&data).unwrap().unwrap().phase, Phase::Stopped);
     drop(first);
-    let mut second = Apart::start(&data).await;
+    // It is given a newer bundle, too.
+    let newer = folder.path().join("bundle");
+    newer_bundle(&bundle, &newer);
+    let mut second = Apart::start(&data, &newer).await;
     let after = wait("the second engine", async || {
         engine::status(&data).unwrap().filter(|s| s.phase == Phase::Ready && s.pid == second.process.id())
     })
@@ -228,6 +232,10 @@ async fn a_killed_engine_starts_again_and_leaves_nobody() {
     // The same address, so the kubeconfig that people have still works.
     assert_eq!(after.server, before.server);
     maps.get("kept").await.unwrap();
+    assert_ne!(after.bundle, before.bundle);
+    let definitions: Api<CustomResourceDefinition> = Api::all(client(&data).await);
+    let definition = definitions.get("clusters.cluster.x-k8s.io").await.unwrap();
+    assert_eq!(definition.annotations()["engine-test"], "newer");
 
     let term = rustix::process::Pid::from_child(&second.process);
     let asked = Instant::now();

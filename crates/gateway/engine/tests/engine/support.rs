@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use engine::{Embedded, EngineConfig, EngineError, Phase, Status};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio::task::JoinHandle;
 
@@ -76,11 +78,12 @@ pub struct Apart {
 }
 
 impl Apart {
-    pub async fn start(data: &Path) -> Self {
+    pub async fn start(data: &Path, bundle: &Path) -> Self {
         let alone = ALONE.lock().await;
         let process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "the_engine_itself", "--ignored", "--nocapture"])
             .env(BE_ENGINE, data)
+            .env("BESSEMER_BUNDLE", bundle)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -93,6 +96,26 @@ impl Drop for Apart {
         self.process.kill().ok();
         self.process.wait().ok();
     }
+}
+
+/// Another bundle in `folder`: the same programs, and a definition that is marked.
+pub fn newer_bundle(bundle: &Path, folder: &Path) {
+    let text = std::fs::read_to_string(bundle.join("manifest.json")).unwrap();
+    let mut manifest: Value = serde_json::from_str(&text).unwrap();
+    for (name, entry) in manifest["files"].as_object_mut().unwrap() {
+        let (from, to) = (bundle.join(name), folder.join(name));
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        if name.ends_with("core/cluster.x-k8s.io_clusters.yaml") {
+            let text = std::fs::read_to_string(from).unwrap();
+            let marked = text.replacen("  annotations:\n", "  annotations:\n    engine-test: newer\n", 1);
+            assert_ne!(text, marked);
+            *entry = json!({"sha256": hex::encode(Sha256::digest(&marked)), "size": marked.len()});
+            std::fs::write(to, marked).unwrap();
+        } else {
+            std::os::unix::fs::symlink(from, to).unwrap();
+        }
+    }
+    std::fs::write(folder.join("manifest.json"), manifest.to_string()).unwrap();
 }
 
 /// Waits until the engine on `data` is ready.
