@@ -27,12 +27,36 @@ const LAB: &[&str] = &[
 /// For compiling.
 const COMPILING: &[&str] = &["build-essential", "pkg-config"];
 
-/// Installs what is missing; without root or apt it says what is missing and how to get it.
-pub fn ensure() -> Result<()> {
-    let mut wanted: Vec<&str> = LAB.iter().chain(COMPILING).chain(bundle::packages()).copied().collect();
+/// Fails where a rack cannot be made for want of root; names the packages that are missing, too.
+pub fn without_root() -> Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    bail!("{}", needs_root(&missing(&wanted())?))
+}
+
+fn needs_root(missing: &[&str]) -> String {
+    let mut text = "the rack wants root: it makes network namespaces, mounts and loop devices. Run `cargo xtask up` as root"
+        .to_owned();
+    if !missing.is_empty() {
+        let list = missing.join(" ");
+        text += &format!(
+            "; that installs the Debian packages that are missing, or as root:\n  apt-get install {list}"
+        );
+    }
+    text
+}
+
+fn wanted() -> Vec<&'static str> {
+    let mut wanted: Vec<_> = LAB.iter().chain(COMPILING).chain(bundle::packages()).copied().collect();
     wanted.sort_unstable();
     wanted.dedup();
-    let missing = missing(&wanted)?;
+    wanted
+}
+
+/// Installs what is missing; without root or apt it says what is missing and how to get it.
+pub fn ensure() -> Result<()> {
+    let missing = missing(&wanted())?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -70,4 +94,16 @@ fn missing<'a>(wanted: &[&'a str]) -> Result<Vec<&'a str>> {
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     let there: Vec<&str> = text.lines().filter_map(|line| line.strip_suffix(" installed")).collect();
     Ok(wanted.iter().copied().filter(|package| !there.contains(package)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_root_it_says_what_is_missing_and_how_to_get_it() {
+        assert!(needs_root(&["zstd", "curl"]).ends_with("\n  apt-get install zstd curl"));
+        let nothing = needs_root(&[]);
+        assert!(nothing.contains("as root") && !nothing.contains("apt-get"), "{nothing}");
+    }
 }

@@ -10,11 +10,13 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use maas_client::{Client, Machine, MachineFilter, Status};
-use rack::{Kind, LabClient, MachineOptions, MachineStatus, Options, PortForward, Program};
+use rack::{Kind, LabClient, MachineOptions, MachineStatus, NoKvm, Options, PortForward, Program};
 use serde::Serialize;
 
 use crate::{host, narrate, shell};
 
+/// Names the folder of the rack that `up` and `down` work on.
+pub const RACK: &str = "BESSEMER_RACK";
 /// The region among the lab's programs.
 pub const REGION: &str = "region";
 /// Its API among the lab's forwards.
@@ -42,15 +44,17 @@ pub enum Machines {
 }
 
 impl Machines {
-    /// Two machines of this kind; says which one `auto` chose.
-    pub fn pair(self) -> Vec<MachineOptions> {
+    /// Two machines of this kind; says which one `auto` chose, and why.
+    pub async fn pair(self, bundle: &Bundle) -> Vec<MachineOptions> {
         let kinds = match self {
-            Self::Qemu => [Kind::Qemu, Kind::Qemu],
-            Self::Namespace => [Kind::Namespace, Kind::Namespace],
+            Self::Qemu => [Kind::Qemu; 2],
+            Self::Namespace => [Kind::Namespace; 2],
             Self::Both => [Kind::Namespace, Kind::Qemu],
             Self::Auto => {
-                eprintln!("machines: namespaces (KVM is not used yet by `auto`; `--machines qemu` emulates)");
-                [Kind::Namespace, Kind::Namespace]
+                let kernel = bundle.kernel();
+                let (kind, why) = choose(&rack::probe_kvm(Some(&kernel)).await);
+                narrate::say(&format!("  {why}"));
+                [kind; 2]
             }
         };
         (1..)
@@ -67,6 +71,17 @@ impl Machines {
     }
 }
 
+/// What `auto` takes, and the sentence that says why.
+fn choose(kvm: &Result<(), NoKvm>) -> (Kind, String) {
+    match kvm {
+        Ok(()) => (Kind::Qemu, "QEMU machines: KVM works here".to_owned()),
+        Err(why) => (
+            Kind::Namespace,
+            format!("namespace machines, for {why}; `--machines qemu` takes QEMU all the same, slowly"),
+        ),
+    }
+}
+
 /// What a lab boots, from the cache or built.
 #[derive(Debug, Clone)]
 pub struct Bundle {
@@ -79,6 +94,11 @@ pub struct Bundle {
 }
 
 impl Bundle {
+    /// The kernel of the ephemeral system.
+    fn kernel(&self) -> PathBuf {
+        self.ephemeral.join("vmlinuz")
+    }
+
     /// Builds what is not in the cache.
     pub fn build() -> Result<Self> {
         let root = shell::root();
@@ -137,9 +157,9 @@ struct BmcTable {
 }
 
 impl Site {
-    /// The folder of the rack that `up` makes.
+    /// The folder of the rack that `up` makes. `up`'s own test moves it by [`RACK`]; its name is the lab's.
     pub fn default_dir() -> PathBuf {
-        shell::root().join(".bessemer/lab")
+        std::env::var_os(RACK).map_or_else(|| shell::root().join(".bessemer/lab"), PathBuf::from)
     }
 
     /// The machines of the lab that was last started in `dir`.
@@ -172,7 +192,7 @@ impl Site {
         let started = if before.is_some() { Started::Again } else { Started::New };
         fs::create_dir_all(dir)?;
         let mut options = Options { name: name.to_owned(), machines, ..Options::default() };
-        options.probe_kernel = Some(bundle.ephemeral.join("vmlinuz"));
+        options.probe_kernel = Some(bundle.kernel());
         let region_file = dir.join("region.toml");
         let words =
             [&bundle.program, Path::new("region"), Path::new("run"), Path::new("--config"), &region_file];
@@ -381,7 +401,7 @@ impl Site {
     }
 
     /// The lab's name: what its file says, else its folder's.
-    fn name(dir: &Path) -> String {
+    pub fn name(dir: &Path) -> String {
         let said = fs::read_to_string(dir.join("lab.toml")).ok();
         let said = said.and_then(|text| toml::from_str::<Options>(&text).ok()).map(|options| options.name);
         said.or_else(|| Some(dir.file_name()?.to_str()?.to_owned())).unwrap_or_default()
@@ -411,4 +431,20 @@ pub fn tail(log: &Path) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let from = lines.len().saturating_sub(20);
     lines.get(from..).unwrap_or_default().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_takes_qemu_only_where_kvm_works_and_says_why_not() {
+        let (kind, why) = choose(&Ok(()));
+        assert_eq!((kind, why.as_str()), (Kind::Qemu, "QEMU machines: KVM works here"));
+        for (reason, word) in [(NoKvm::NoDevice, "/dev/kvm"), (NoKvm::Silent, "does not start under KVM")] {
+            let (kind, why) = choose(&Err(reason));
+            assert_eq!(kind, Kind::Namespace);
+            assert!(why.contains(word) && why.contains("--machines qemu"), "{why}");
+        }
+    }
 }

@@ -27,11 +27,13 @@ pub const LIMIT: Duration = Duration::from_mins(15);
 /// Brings up a rack, or goes on where an earlier call stopped.
 pub fn up(machines: Machines, output: Output) -> Result<()> {
     let mut narrator = Narrator::new();
-    let _alone = alone(&Site::default_dir())?;
+    packages::without_root()?;
+    let dir = Site::default_dir();
+    let _alone = alone(&dir)?;
     narrator.step("packages", packages::ensure)?;
     let bundle = narrator.step("build", Bundle::build)?;
     runtime()?.block_on(async {
-        let summary = rack(&mut narrator, &Site::default_dir(), "lab", &bundle, machines).await?;
+        let summary = rack(&mut narrator, &dir, &Site::name(&dir), &bundle, machines).await?;
         report(&summary, &narrator, output);
         Ok(())
     })
@@ -98,11 +100,14 @@ pub async fn rack(
     bundle: &Bundle,
     machines: Machines,
 ) -> Result<Summary> {
-    let wanted = match (machines, Site::laid_out(dir)) {
-        (Machines::Auto, Some(there)) => there,
-        _ => machines.pair(),
+    let start = async {
+        let wanted = match (machines, Site::laid_out(dir)) {
+            (Machines::Auto, Some(there)) => there,
+            _ => machines.pair(bundle).await,
+        };
+        Site::start(dir, name, bundle, wanted).await
     };
-    let (site, started) = narrator.phase("lab", Site::start(dir, name, bundle, wanted)).await?;
+    let (site, started) = narrator.phase("lab", start).await?;
     match started {
         Started::New => narrate::say("  a new rack"),
         Started::Again => narrate::say("  the rack was not running: started again with its disks and data"),

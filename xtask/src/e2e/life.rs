@@ -1,9 +1,9 @@
 //! The whole life of a machine, of each kind in the rack.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
-use anyhow::Result;
-use rack::Kind;
+use anyhow::{Result, ensure};
+use rack::{Kind, MachineStatus};
 
 use super::{check_deployed, erase, lab_machine, release};
 use crate::{
@@ -26,11 +26,28 @@ pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<()> 
     Ok(())
 }
 
+/// Checks on the console how the installed system began: by kexec where the machine is one of its own, else by reset.
+fn went_on(machine: &MachineStatus) -> Result<()> {
+    let console = fs::read(&machine.console_log)?;
+    let console = String::from_utf8_lossy(&console);
+    let installed = console.rsplit("agent: wrote ").next().unwrap_or_default();
+    let wanted = match machine.kind {
+        Kind::Qemu => ["for kexec", "agent: leaving: Kexec"],
+        Kind::Namespace => ["restarting through the firmware: kexec is only for", "agent: leaving: Restart"],
+    };
+    for words in wanted {
+        ensure!(installed.contains(words), "{}: `{words}` is not on its console", machine.name);
+    }
+    ensure!(!installed.contains("Kexec failed"), "{}: kexec failed", machine.name);
+    Ok(())
+}
+
 async fn one(narrator: &mut Narrator, site: &Site, id: &str) -> Result<()> {
     let machine = lab_machine(site, id).await?;
     let phase = |what: &str| format!("{} {what}", machine.name);
     let key = up::ssh_key(site).await?;
     narrator.phase(&phase("deploy"), up::deploy(site, id, "debian/bookworm")).await?;
+    went_on(&machine)?;
     let ssh = narrator.phase(&phase("ssh"), up::ssh(site, id, &key)).await?;
     check_deployed(&ssh, &machine, "bookworm")?;
 

@@ -1,8 +1,10 @@
 //! Longer tests on a rack of their own.
 
 mod erase;
+mod interrupts;
 mod kills;
 mod life;
+mod luck;
 mod redeploy;
 mod snapshot;
 
@@ -33,6 +35,10 @@ pub enum Name {
     Redeploy,
     /// The region is killed again and again while machines live their lives.
     Kills,
+    /// `up` is interrupted in each phase, called twice at once, its lab killed.
+    Interrupts,
+    /// A machine never boots; the missing signal is named.
+    Luck,
 }
 
 /// Runs one.
@@ -46,6 +52,8 @@ pub fn run(name: Name, machines: Machines, times: u32, seed: u64) -> Result<()> 
         Name::Kills => {
             on_scratch("e2e-kills", async |dir, bundle| kills::run(dir, bundle, machines, seed).await)
         }
+        Name::Interrupts => interrupted(),
+        Name::Luck => on_scratch("e2e-luck", async |dir, bundle| luck::run(dir, bundle, machines).await),
     }
 }
 
@@ -69,6 +77,17 @@ fn on_scratch(name: &str, test: impl AsyncFnOnce(&Path, &Bundle) -> Result<()>) 
         done?;
         removed
     })
+}
+
+/// The rack is `up`'s own work; what a failed test leaves of it is removed here.
+fn interrupted() -> Result<()> {
+    let (program, dir) = (crate::shell::target().join("debug/bessemer"), scratch("e2e-interrupts"));
+    let remove = || up::runtime()?.block_on(Site::remove(&dir, &program));
+    remove()?;
+    let done = interrupts::run(&dir);
+    let removed = remove();
+    done?;
+    removed
 }
 
 /// Gives a machine back with a quick erase, and waits until it is Ready.

@@ -22,7 +22,7 @@ const QUIET_LIMIT: Duration = Duration::from_secs(90);
 /// Deploys and releases `times` times, and compares.
 pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines, times: u32) -> Result<()> {
     let mut narrator = Narrator::new();
-    let mut wanted = machines.pair();
+    let mut wanted = machines.pair(bundle).await;
     wanted.truncate(1);
     let (site, _) = narrator.phase("lab", Site::start(dir, "e2e-redeploy", bundle, wanted)).await?;
     let ids = narrator.phase("commission", up::commission(&site)).await?;

@@ -7,7 +7,7 @@ use bmc::Fault;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{PowerAction, Status};
+use crate::{Cable, PowerAction, Status};
 
 /// A client of a lab's control socket.
 #[derive(Debug, Clone)]
@@ -52,6 +52,11 @@ impl LabClient {
     /// Makes a machine's BMC misbehave, or behave again.
     pub async fn fault(&self, machine: &str, fault: Fault) -> Result<(), ClientError> {
         self.post(&format!("machines/{machine}/fault"), &json!({"fault": fault})).await
+    }
+
+    /// Plugs a machine's network cable in, or pulls it.
+    pub async fn cable(&self, machine: &str, cable: Cable) -> Result<(), ClientError> {
+        self.post(&format!("machines/{machine}/cable"), &json!({"cable": cable})).await
     }
 
     /// Kills a program as `kill -9` would; the lab starts it again.

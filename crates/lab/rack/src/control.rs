@@ -12,13 +12,14 @@ use serde::Deserialize;
 
 use crate::lab::Lab;
 use crate::machine::Machine;
-use crate::{PowerAction, Status};
+use crate::{Cable, PowerAction, Status};
 
 pub(crate) fn router(lab: Arc<Lab>) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/machines/{name}/power", post(power))
         .route("/machines/{name}/fault", post(fault))
+        .route("/machines/{name}/cable", post(cable))
         .route("/programs/{name}/kill", post(kill))
         .route("/shutdown", post(shutdown))
         .with_state(lab)
@@ -63,6 +64,23 @@ async fn fault(
     let Some(machine) = find(&lab, &name) else { return no_machine(&name) };
     machine.faults().set(body.fault);
     StatusCode::NO_CONTENT.into_response()
+}
+
+#[derive(Deserialize)]
+struct CableBody {
+    cable: Cable,
+}
+
+async fn cable(
+    State(lab): State<Arc<Lab>>,
+    Path(name): Path<String>,
+    Json(body): Json<CableBody>,
+) -> Response {
+    let Some(machine) = find(&lab, &name) else { return no_machine(&name) };
+    match machine.set_cable(body.cable).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
 }
 
 async fn kill(State(lab): State<Arc<Lab>>, Path(name): Path<String>) -> Response {

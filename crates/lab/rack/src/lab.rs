@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::clean::{Note, clean_locked};
 use crate::error::Doing as _;
-use crate::machine::{Accelerator, Body, Machine, Supply};
+use crate::machine::{Accelerator, Body, Machine, Supply, probe_kvm};
 use crate::program::Supervised;
 use crate::{Forward, Kind, Options, RackError, Status, control, forward, netns, tool};
 
@@ -147,9 +147,13 @@ async fn assemble(
         None => std::env::current_exe().doing(|| "finding the lab's own program".into())?,
     };
     let accelerator = if options.machines.iter().any(|machine| machine.kind == Kind::Qemu) {
-        let accelerator = Accelerator::probe(options.probe_kernel.as_deref()).await;
-        tracing::info!(?accelerator, "QEMU machines");
-        accelerator
+        match probe_kvm(options.probe_kernel.as_deref()).await {
+            Ok(()) => Accelerator::Kvm,
+            Err(why) => {
+                tracing::info!(%why, "QEMU machines are emulated");
+                Accelerator::Tcg
+            }
+        }
     } else {
         Accelerator::Tcg
     };

@@ -37,5 +37,6 @@ pub use client::{ClientError, LabClient};
 pub use error::RackError;
 pub use init::init_if_asked;
 pub use lab::run;
+pub use machine::{NoKvm, probe_kvm};
 pub use options::{Account, Kind, MachineOptions, Options, PortForward, Program};
-pub use status::{Forward, MachineStatus, PowerAction, ProgramStatus, Status};
+pub use status::{Cable, Forward, MachineStatus, PowerAction, ProgramStatus, Status};

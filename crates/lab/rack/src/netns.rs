@@ -10,10 +10,10 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::RackError;
 use crate::error::Doing as _;
 use crate::firmware::INTERFACE;
 use crate::tool;
+use crate::{Cable, RackError};
 
 /// Where `ip netns` keeps namespaces.
 const FOLDER: &str = "/run/netns";
@@ -50,8 +50,14 @@ pub(crate) fn make_site(lab: &str, subnet: Ipv4Net, more: &[Ipv4Addr]) -> Result
 }
 
 /// Makes a machine's namespace anew, its `eth0` plugged into the site's bridge.
-pub(crate) fn plug_in_machine(lab: &str, name: &str, index: usize, mac: &str) -> Result<(), RackError> {
-    let (site, namespace, port) = (site(lab), machine(lab, name), format!("veth{index}"));
+pub(crate) fn plug_in_machine(
+    lab: &str,
+    name: &str,
+    index: usize,
+    mac: &str,
+    cable: Cable,
+) -> Result<(), RackError> {
+    let (site, namespace, port) = (site(lab), machine(lab, name), machine_port(index));
     remove(&namespace)?;
     tool::run(&format!("ip netns add {namespace}"))?;
     // A namespace dies some time after its name; its end of the cable may still be there.
@@ -61,20 +67,44 @@ pub(crate) fn plug_in_machine(lab: &str, name: &str, index: usize, mac: &str) ->
     tool::run(&format!(
         "ip link add {port} netns {site} type veth peer name {INTERFACE} address {mac} netns {namespace}"
     ))?;
-    tool::run(&format!("ip -n {site} link set {port} master {BRIDGE} up"))?;
+    tool::run(&format!("ip -n {site} link set {port} master {BRIDGE}"))?;
     tool::run(&format!("ip -n {namespace} link set lo up"))?;
-    Ok(())
+    set_port(lab, &port, cable)
 }
 
 /// Makes a tap for a QEMU machine, plugged into the site's bridge; returns its name.
-pub(crate) fn plug_in_tap(lab: &str, index: usize) -> Result<String, RackError> {
-    let (site, port) = (site(lab), format!("tap{index}"));
+pub(crate) fn plug_in_tap(lab: &str, index: usize, cable: Cable) -> Result<String, RackError> {
+    let (site, port) = (site(lab), tap_port(index));
     let there = tool::run(&format!("ip -n {site} link show {port}")).is_ok();
     if !there {
         tool::run(&format!("ip -n {site} tuntap add {port} mode tap"))?;
-        tool::run(&format!("ip -n {site} link set {port} master {BRIDGE} up"))?;
+        tool::run(&format!("ip -n {site} link set {port} master {BRIDGE}"))?;
     }
+    set_port(lab, &port, cable)?;
     Ok(port)
+}
+
+/// The bridge's port for a namespace machine.
+pub(crate) fn machine_port(index: usize) -> String {
+    format!("veth{index}")
+}
+
+/// The bridge's port for a QEMU machine.
+pub(crate) fn tap_port(index: usize) -> String {
+    format!("tap{index}")
+}
+
+/// Plugs the cable into a port of the bridge, or pulls it; a port that is not there yet has none.
+pub(crate) fn set_port(lab: &str, port: &str, cable: Cable) -> Result<(), RackError> {
+    let site = site(lab);
+    let state = match cable {
+        Cable::Plugged => "up",
+        Cable::Pulled => "down",
+    };
+    if tool::run(&format!("ip -n {site} link show {port}")).is_ok() {
+        tool::run(&format!("ip -n {site} link set {port} {state}"))?;
+    }
+    Ok(())
 }
 
 /// Removes a namespace if it is there.

@@ -75,6 +75,17 @@ pub struct ProgramStatus {
     pub log: PathBuf,
 }
 
+/// The network cable of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cable {
+    /// In the site's bridge.
+    #[default]
+    Plugged,
+    /// Nothing that the machine sends arrives.
+    Pulled,
+}
+
 /// A finger on a machine's power button.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

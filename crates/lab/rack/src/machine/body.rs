@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bmc::BootTarget;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use super::qemu::{self, Accelerator, Qmp};
 use crate::error::Doing as _;
 use crate::firmware::Board;
 use crate::init::{self, Ended, Keeper, Role, Work};
-use crate::{Kind, MachineOptions, Options, RackError, disk, netns, tool};
+use crate::{Cable, Kind, MachineOptions, Options, RackError, disk, netns, tool};
 
 /// What is printed on a machine: kept, so that a region knows it again after the lab restarts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,7 @@ pub(crate) struct Body {
     helper: PathBuf,
     accelerator: Accelerator,
     qmp: Arc<Qmp>,
+    cable: Mutex<Cable>,
 }
 
 impl Plate {
@@ -78,6 +79,7 @@ impl Body {
             helper,
             accelerator,
             qmp: Arc::default(),
+            cable: Mutex::default(),
         })
     }
 
@@ -104,7 +106,7 @@ impl Body {
         let name = &self.options.name;
         match self.options.kind {
             Kind::Namespace => {
-                netns::plug_in_machine(&self.lab, name, self.index, &self.plate.mac)?;
+                netns::plug_in_machine(&self.lab, name, self.index, &self.plate.mac, self.cable())?;
                 let board = Board {
                     mac: self.plate.mac.clone(),
                     uuid: self.plate.uuid,
@@ -116,7 +118,7 @@ impl Body {
                 Ok(Keeper { netns: netns::path(&netns::machine(&self.lab, name)), work })
             }
             Kind::Qemu => {
-                let tap = netns::plug_in_tap(&self.lab, self.index)?;
+                let tap = netns::plug_in_tap(&self.lab, self.index, self.cable())?;
                 match fs::remove_file(self.qmp_socket()) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                         return Err(error).doing(|| "removing an old QMP socket".into());
@@ -139,6 +141,20 @@ impl Body {
                 Ok(Keeper { netns: netns::path(&netns::site(&self.lab)), work: Work::Program(words) })
             }
         }
+    }
+
+    /// Plugs the network cable in, or pulls it; holds for later starts. May block.
+    pub(super) fn set_cable(&self, cable: Cable) -> Result<(), RackError> {
+        *self.cable.lock().unwrap_or_else(PoisonError::into_inner) = cable;
+        let port = match self.options.kind {
+            Kind::Namespace => netns::machine_port(self.index),
+            Kind::Qemu => netns::tap_port(self.index),
+        };
+        netns::set_port(&self.lab, &port, cable)
+    }
+
+    fn cable(&self) -> Cable {
+        *self.cable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the operating system to switch off.

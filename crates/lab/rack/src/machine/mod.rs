@@ -2,6 +2,7 @@
 
 mod body;
 mod console;
+mod kvm;
 mod process;
 mod qemu;
 
@@ -14,9 +15,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::error::Doing as _;
 use crate::forward::Resolve;
 use crate::init::Ended;
-use crate::{Kind, MachineStatus, RackError, tool};
+use crate::{Cable, Kind, MachineStatus, RackError, tool};
 
 pub(crate) use body::{Body, Plate};
+pub use kvm::{NoKvm, probe_kvm};
 pub(crate) use process::Process;
 pub(crate) use qemu::Accelerator;
 
@@ -63,6 +65,12 @@ impl Machine {
 
     pub(crate) fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// Plugs the network cable in, or pulls it.
+    pub(crate) async fn set_cable(&self, cable: Cable) -> Result<(), RackError> {
+        let body = Arc::clone(&self.body);
+        tool::blocking(move || body.set_cable(cable)).await
     }
 
     /// Finds the machine for connections to `port`.

@@ -2,23 +2,20 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bmc::BootTarget;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::UnixStream;
 
 use super::Plate;
 use crate::RackError;
 use crate::error::Doing as _;
 
-const PROGRAM: &str = "qemu-system-x86_64";
-/// A kernel that says nothing for that long under KVM does not run there.
-const PROBE_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 /// QEMU opens its QMP socket at once; under load, in that time.
 const QMP_LIMIT: Duration = Duration::from_secs(20);
 const QMP_RETRY: Duration = Duration::from_millis(50);
@@ -30,55 +27,6 @@ pub(crate) enum Accelerator {
     Kvm,
     /// Emulated.
     Tcg,
-}
-
-impl Accelerator {
-    /// KVM if `kernel` really starts under it: `/dev/kvm` may open and still be useless.
-    pub(crate) async fn probe(kernel: Option<&Path>) -> Self {
-        let Some(kernel) = kernel.filter(|kernel| kernel.exists() && Path::new("/dev/kvm").exists()) else {
-            return Self::Tcg;
-        };
-        match tokio::time::timeout(PROBE_LIMIT, speaks_under_kvm(kernel)).await {
-            Ok(Ok(true)) => Self::Kvm,
-            Ok(Err(error)) => {
-                tracing::info!(%error, "probing KVM");
-                Self::Tcg
-            }
-            Ok(Ok(false)) | Err(_) => Self::Tcg,
-        }
-    }
-}
-
-async fn speaks_under_kvm(kernel: &Path) -> io::Result<bool> {
-    let mut child = tokio::process::Command::new(PROGRAM)
-        .args([
-            "-accel",
-            "kvm",
-            "-m",
-            "256",
-            "-display",
-            "none",
-            "-serial",
-            "stdio",
-            "-no-reboot",
-            "-nodefaults",
-        ])
-        .args(["-append", "console=ttyS0 panic=-1", "-kernel"])
-        .arg(kernel)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let mut seen = Vec::new();
-    if let Some(output) = &mut child.stdout {
-        while output.read_buf(&mut seen).await? > 0 {
-            if String::from_utf8_lossy(&seen).contains("Linux version") {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
 }
 
 /// What a QEMU command line says.
