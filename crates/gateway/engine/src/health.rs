@@ -1,5 +1,6 @@
 //! Asking processes whether they work.
 
+use std::path::Path;
 use std::time::Duration;
 
 use kube::{Client, Config};
@@ -19,12 +20,12 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    /// A check of `url`; the server must have a certificate of `authority` (DER), if there is one.
-    pub(crate) fn new(url: &str, authority: Option<&[u8]>) -> Result<Self, kube::Error> {
+    /// A check of `url`; the server must have a certificate of `authority` (a PEM file), if there is one.
+    pub(crate) fn new(url: &str, authority: Option<&Path>) -> Result<Self, kube::Error> {
         let url: http::Uri = url.parse().map_err(|error| kube::Error::HttpError(http::Error::from(error)))?;
         let path = url.path().to_owned();
         let mut config = Config::new(url);
-        config.root_cert = authority.map(|der| vec![der.to_vec()]);
+        config.root_cert_file = authority.map(Path::to_owned);
         // The path is part of each request instead.
         config.cluster_url = strip_path(config.cluster_url)?;
         config.default_retry = false;

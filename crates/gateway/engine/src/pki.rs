@@ -1,6 +1,6 @@
 //! The engine's own certificate authority.
 //!
-//! Only keys last. Every certificate is issued anew at each start and each [`RENEW_EVERY`] while the engine runs,
+//! Only keys last for ever. Every certificate but the authority's own is issued anew at each start and each [`RENEW_EVERY`] while the engine runs,
 //! long before it ends, for the key it had: so a certificate and its key always match, whichever of the two files a
 //! process reads first, and all of them read them again by themselves.
 
@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType, date_time_ymd,
@@ -21,8 +21,10 @@ use crate::files::{self, Readers};
 pub const RENEW_EVERY: Duration = Duration::from_hours(30 * 24);
 /// How long a certificate is good.
 const LEAF_DAYS: i64 = 365;
-/// How long the authority's own certificate is good; each start gives it that long again.
+/// How long the authority's own certificate is good.
 const AUTHORITY_DAYS: i64 = 10 * 365;
+/// After how long it is issued anew. Until then it is the same, so that what holds it need not be written again.
+const AUTHORITY_KEPT: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 /// Whom a certificate is for.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +58,6 @@ pub(crate) struct Files {
 pub(crate) struct Authority {
     folder: PathBuf,
     pem: String,
-    der: Vec<u8>,
     issuer: Issuer<'static, KeyPair>,
     today: Date,
 }
@@ -66,23 +67,23 @@ impl Authority {
     pub(crate) fn open(folder: &Path, now: Timestamp) -> Result<Self, EngineError> {
         files::private_folder(folder)?;
         let today = now.to_zoned(TimeZone::UTC).date();
-        let key = key(&folder.join("ca.key"))?;
+        let (path, key_path) = (folder.join("ca.crt"), folder.join("ca.key"));
+        let (kept, had_key) = (kept(&path, now)?, key_path.exists());
+        let key = key(&key_path)?;
         let params = authority(today)?;
-        let certificate = params.self_signed(&key)?;
-        let pem = certificate.pem();
-        files::write(&folder.join("ca.crt"), pem.as_bytes(), Readers::All)?;
-        let der = certificate.der().to_vec();
-        Ok(Self { folder: folder.to_owned(), pem, der, issuer: Issuer::new(params, key), today })
+        let pem = if let Some(pem) = kept.filter(|_| had_key) {
+            pem
+        } else {
+            let pem = params.self_signed(&key)?.pem();
+            files::write(&path, pem.as_bytes(), Readers::All)?;
+            pem
+        };
+        Ok(Self { folder: folder.to_owned(), pem, issuer: Issuer::new(params, key), today })
     }
 
     /// Its certificate, PEM.
     pub(crate) fn pem(&self) -> &str {
         &self.pem
-    }
-
-    /// Its certificate, DER.
-    pub(crate) fn der(&self) -> &[u8] {
-        &self.der
     }
 
     /// The file of its certificate.
@@ -107,6 +108,17 @@ impl Authority {
         files::write(&files.certificate, certificate.pem().as_bytes(), Readers::All)?;
         Ok(files)
     }
+}
+
+/// The authority's certificate, if it was issued not too long ago.
+fn kept(path: &Path, now: Timestamp) -> Result<Option<String>, EngineError> {
+    let issued = std::fs::metadata(path).and_then(|file| file.modified()).ok();
+    let age =
+        issued.and_then(|issued| Timestamp::try_from(issued).ok()).map(|issued| now.duration_since(issued));
+    if age.is_none_or(|age| age.is_negative() || age > AUTHORITY_KEPT) {
+        return Ok(None);
+    }
+    Ok(files::read_if_there(path)?.map(|pem| String::from_utf8_lossy(&pem).into_owned()))
 }
 
 /// The key in a file, made and written first if there is none.
@@ -176,15 +188,19 @@ mod tests {
         let above = tempfile::tempdir().unwrap();
         let folder = above.path().join("pki");
         let whom = For::Client { user: "admin", group: Some("system:masters") };
-        let issue = |now: &str| {
-            let authority = Authority::open(&folder, now.parse().unwrap()).unwrap();
+        let start = Timestamp::now();
+        let issue = |days: i64| {
+            let now = start + SignedDuration::from_hours(24 * days);
+            let authority = Authority::open(&folder, now).unwrap();
             let files = authority.issue("admin", whom).unwrap();
-            (fs::read(&files.certificate).unwrap(), fs::read(&files.key).unwrap(), files.key)
+            let read = |path: &Path| fs::read(path).unwrap();
+            (read(&files.certificate), authority.pem().to_owned(), read(&files.key), files.key)
         };
-        let (old, old_key, _) = issue("2026-01-01T00:00:00Z");
-        let (new, new_key, path) = issue("2026-06-01T00:00:00Z");
-        assert_ne!(old, new);
-        assert_eq!(old_key, new_key);
+        let (first, authority, key, _) = issue(1);
+        let (second, same_authority, same_key, path) = issue(300);
+        assert_ne!(first, second);
+        assert_eq!((&authority, &key), (&same_authority, &same_key));
+        assert_ne!(issue(400).1, authority);
         for file in [path, folder.join("ca.key")] {
             assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
         }

@@ -63,7 +63,7 @@ async fn embedded(
     let supervisor = Supervisor::new(Charge {
         since,
         resolver: resolver(&layout, config.dns)?,
-        authority: Some(authority.der().to_vec()),
+        authority: Some(authority.path()),
         specs,
         install: Box::new(move || {
             let (objects, admin) = (objects.clone(), admin.clone());

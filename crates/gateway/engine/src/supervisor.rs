@@ -32,7 +32,7 @@ pub(crate) struct Supervisor {
     layout: Layout,
     resolver: Option<PathBuf>,
     environment: Vec<(String, String)>,
-    authority: Option<Vec<u8>>,
+    authority: Option<PathBuf>,
     processes: Vec<Process>,
     install: Install,
     installation: Installation,
@@ -78,8 +78,8 @@ pub(crate) struct Charge {
     pub layout: Layout,
     /// What the processes see as `/etc/resolv.conf`.
     pub resolver: Option<PathBuf>,
-    /// The authority that signed the servers' certificates, DER.
-    pub authority: Option<Vec<u8>>,
+    /// The certificate of the authority that signed the servers', a PEM file.
+    pub authority: Option<PathBuf>,
     /// The processes.
     pub specs: Vec<Spec>,
     /// The installation.
