@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
@@ -30,8 +30,14 @@ const RESIDENT_LIMIT: u64 = 1_100 << 20;
 async fn serves_cluster_api() {
     let Some(bundle) = bundle() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let engine = Running::start(config(folder.path(), &bundle)).await;
+    // A resolver of their own needs a mount namespace.
+    let dns = rustix::process::geteuid().is_root().then_some(IpAddr::from([192, 0, 2, 53]));
+    let engine = Running::start(Embedded { dns, ..config(folder.path(), &bundle) }).await;
     let status = engine.ready().await;
+    for process in status.processes.iter().filter(|_| dns.is_some()) {
+        let seen = format!("/proc/{}/root/etc/resolv.conf", process.pid.unwrap());
+        assert!(fs::read_to_string(seen).unwrap().contains("192.0.2.53"), "{}", process.name);
+    }
     let took = status.ready.unwrap().duration_since(status.since).as_secs_f64();
     let memory: u64 = status.processes.iter().map(|process| resident(process.pid.unwrap())).sum();
     println!("ready after {took:.1} s, {} MiB resident", memory >> 20);
