@@ -23,6 +23,7 @@ mod seen;
 use jiff::{SignedDuration, Timestamp};
 
 pub use change::Change;
+pub use having::told;
 pub use report::{failed, status};
 pub use seen::{Host, Look, Seen};
 

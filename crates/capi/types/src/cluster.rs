@@ -109,7 +109,7 @@ pub struct MaasClusterStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
     /// Zones for control planes. Before 0.9 this was a map; both are read.
-    #[serde(deserialize_with = "list_or_map", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "list_or_map")]
     pub failure_domains: Vec<FailureDomain>,
     /// Conditions: `Ready`, `LoadBalancerReady`, `APIServerAvailable`, `Paused`.
     #[schemars(schema_with = "crate::crd::conditions")]

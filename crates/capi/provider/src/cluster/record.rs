@@ -30,6 +30,13 @@ pub enum Phase {
     Leaving,
 }
 
+impl ControlPlane {
+    /// Whether its API server may answer.
+    pub fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Answering)
+    }
+}
+
 /// The control planes among a cluster's machines, oldest first.
 pub fn control_planes(machines: &[MaasMachine], answering: &[String]) -> Vec<ControlPlane> {
     let mut all: Vec<_> = machines

@@ -86,6 +86,11 @@ impl Change {
         if zone.is_empty() { change } else { change.set("failureDomain", json!(zone)) }
     }
 
+    /// Whether it gives up on a machine that failed to deploy.
+    pub fn is_failure(&self) -> bool {
+        self.annotations.contains_key(FAILED_MACHINES)
+    }
+
     fn annotated(mut self, key: &'static str, value: Option<String>) -> Self {
         self.annotations.insert(key, value);
         self

@@ -1,0 +1,154 @@
+//! The provider as a process: controllers, webhooks, health.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::{Router, http::StatusCode, routing::get};
+use http_base::BindError;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+    runtime::events::Recorder,
+};
+use tokio::sync::watch;
+
+use crate::{
+    shell::{self, Context},
+    webhook,
+};
+
+/// What the provider is run with.
+pub struct Options {
+    /// The management cluster.
+    pub kube: Client,
+    /// The MAAS.
+    pub maas: maas_client::Client,
+    /// Only objects of this namespace, where given.
+    pub namespace: Option<String>,
+    /// Webhooks, where they are served from here.
+    pub webhooks: Option<Webhooks>,
+    /// Where `/healthz` and `/readyz` are, by HTTP.
+    pub health: Option<SocketAddr>,
+}
+
+/// How webhooks are served.
+#[derive(Debug, Clone)]
+pub struct Webhooks {
+    /// Where, by HTTPS.
+    pub address: SocketAddr,
+    /// Folder with `tls.crt` and `tls.key`, PEM; read once.
+    pub certificates: PathBuf,
+}
+
+impl Webhooks {
+    /// On this port of 127.0.0.1.
+    pub fn local(port: u16, certificates: PathBuf) -> Self {
+        Self { address: (Ipv4Addr::LOCALHOST, port).into(), certificates }
+    }
+}
+
+/// Why the provider cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no kubeconfig to use.
+    #[error("the management cluster's kubeconfig cannot be used: {0}")]
+    Kubeconfig(String),
+    /// The management cluster's client cannot be made.
+    #[error("no client of the management cluster: {0}")]
+    Client(#[from] Box<kube::Error>),
+    /// A port is taken.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Webhooks cannot be served.
+    #[error(transparent)]
+    Tls(#[from] webhook::TlsError),
+    /// A listener failed.
+    #[error("a listener failed: {0}")]
+    Listener(#[from] std::io::Error),
+}
+
+/// A client of the management cluster: of a kubeconfig file, or as the environment says (a Pod's, `KUBECONFIG`).
+pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, RunError> {
+    let config = match kubeconfig {
+        Some(file) => {
+            let read =
+                Kubeconfig::read_from(file).map_err(|error| RunError::Kubeconfig(error.to_string()))?;
+            Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
+                .await
+                .map_err(|error| RunError::Kubeconfig(error.to_string()))?
+        }
+        None => Config::infer().await.map_err(|error| RunError::Kubeconfig(error.to_string()))?,
+    };
+    Client::try_from(config).map_err(|error| RunError::Client(Box::new(error)))
+}
+
+/// Runs until `stop` becomes true; steps that are under way are finished.
+///
+/// # Errors
+/// [`RunError`] where a port or a certificate cannot be had. Neither a management cluster nor a MAAS that does not
+/// answer ends it.
+pub async fn run(options: Options, stop: watch::Receiver<bool>) -> Result<(), RunError> {
+    let context = Arc::new(Context {
+        recorder: Recorder::new(options.kube.clone(), "maasmachine-controller".into()),
+        kube: options.kube,
+        maas: options.maas,
+        namespace: options.namespace,
+    });
+    let synced = Arc::new(AtomicUsize::new(0));
+    let count = || {
+        let synced = synced.clone();
+        move || {
+            synced.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let controllers = async {
+        tokio::join!(
+            shell::run_clusters(context.clone(), stop.clone(), count()),
+            shell::run_machines(context.clone(), stop.clone(), count()),
+        );
+        Ok::<(), RunError>(())
+    };
+    let health = async {
+        match options.health {
+            Some(address) => {
+                let listener = http_base::bind(address, "the provider's health").await?;
+                http_base::serve(listener, health(synced.clone()), stop.clone()).await?;
+            }
+            None => stopped(stop.clone()).await,
+        }
+        Ok(())
+    };
+    let webhooks = async {
+        match options.webhooks {
+            Some(webhooks) => {
+                let tls = webhook::tls(&webhooks.certificates)?;
+                let listener = http_base::bind(webhooks.address, "the provider's webhooks").await?;
+                webhook::serve(listener, tls, stop.clone()).await?;
+            }
+            None => stopped(stop.clone()).await,
+        }
+        Ok(())
+    };
+    tokio::try_join!(controllers, health, webhooks).map(drop)
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+fn health(synced: Arc<AtomicUsize>) -> Router {
+    let ready = move || async move {
+        if synced.load(Ordering::Relaxed) == 2 {
+            (StatusCode::OK, "ok\n")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "the management cluster's objects are not all read yet\n")
+        }
+    };
+    Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready))
+}

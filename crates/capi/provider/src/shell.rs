@@ -1,0 +1,162 @@
+//! The controllers: they look, ask the cores, and do the one step that these name.
+
+mod acts;
+mod clusters;
+mod machines;
+mod workload;
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::SignedDuration;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    core::{NamespaceResourceScope, PartialObjectMeta},
+    runtime::{
+        controller::Action,
+        events::{Event, EventType, Recorder},
+    },
+};
+use serde::de::DeserializeOwned;
+
+pub use clusters::run as run_clusters;
+pub use machines::run as run_machines;
+
+use crate::Trouble;
+
+/// Steps that one look may lead to; more of them are another look's, so that no object keeps the others waiting.
+const STEPS: usize = 16;
+
+/// What every reconciliation uses.
+pub struct Context {
+    /// The management cluster.
+    pub kube: Client,
+    /// The MAAS.
+    pub maas: maas_client::Client,
+    /// Only objects of this namespace, where given.
+    pub namespace: Option<String>,
+    /// Writes events.
+    pub recorder: Recorder,
+}
+
+/// Why a reconciliation could not end well: it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The management cluster refused or did not answer.
+    #[error(transparent)]
+    Kube(#[from] kube::Error),
+}
+
+/// Why a step was not taken.
+enum Failure {
+    /// Something to be said in a condition.
+    Trouble(Trouble),
+    /// The management cluster's; a conflict means that somebody else has changed the object since it was read.
+    Kube(kube::Error),
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
+
+impl From<maas_client::Error> for Failure {
+    fn from(error: maas_client::Error) -> Self {
+        Self::Trouble(error.into())
+    }
+}
+
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        Self::Kube(error)
+    }
+}
+
+impl Context {
+    /// Objects of a kind in all that is watched; their metadata are all that is kept of them.
+    fn watched<K>(&self) -> Api<PartialObjectMeta<K>>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(self.kube.clone(), namespace),
+            None => Api::all(self.kube.clone()),
+        }
+    }
+
+    /// As [`Context::watched`], whole.
+    fn watched_whole<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(self.kube.clone(), namespace),
+            None => Api::all(self.kube.clone()),
+        }
+    }
+
+    fn api<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.kube.clone(), namespace)
+    }
+
+    /// The object that owns `child`, by an owner reference of its kind.
+    async fn owner<K>(&self, child: &impl ResourceExt) -> Result<Option<K>, kube::Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let group = |version: &str| version.split('/').next() == Some(&K::group(&()));
+        let named = child
+            .owner_references()
+            .iter()
+            .find(|owner| owner.kind == K::kind(&()) && group(&owner.api_version))
+            .map(|owner| owner.name.clone());
+        match (named, child.namespace()) {
+            (Some(name), Some(namespace)) => self.api::<K>(&namespace).get_opt(&name).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// Writes an event; one that cannot be written is only a line in the log.
+    async fn tell(
+        &self,
+        object: &impl Resource<DynamicType = ()>,
+        kind: EventType,
+        reason: &str,
+        note: String,
+    ) {
+        let event = Event {
+            type_: kind,
+            reason: reason.to_owned(),
+            note: Some(note.chars().take(1000).collect()),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+            tracing::debug!(%error, reason, "an event could not be written");
+        }
+    }
+}
+
+/// When an object whose reconciliation failed is looked at again.
+fn again<K>(_: Arc<K>, error: &Error, _: Arc<Context>) -> Action {
+    let Error::Kube(error) = error;
+    if is_conflict(error) {
+        return Action::requeue(Duration::from_millis(200));
+    }
+    tracing::warn!(%error, "the management cluster did not answer as it should");
+    Action::requeue(Duration::from_secs(5))
+}
+
+fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409)
+}
+
+fn after(time: SignedDuration) -> Action {
+    Action::requeue(Duration::try_from(time).unwrap_or(Duration::from_secs(1)))
+}
