@@ -14,6 +14,7 @@ const LAB: &[&str] = &[
     "ipxe",
     "ipxe-qemu",
     "isc-dhcp-client",
+    "ntpsec-ntpdig",
     "openssh-client",
     "postgresql",
     "qemu-system-x86",

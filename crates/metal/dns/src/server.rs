@@ -4,7 +4,10 @@ use std::{
     convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,6 +25,9 @@ use crate::{
 
 /// The port of DNS.
 pub const PORT: u16 = 53;
+/// Names of the response codes by their number in a message's header (RFC 1035, 4.1.1), which has no room for the
+/// extended ones: BADVERS counts as the first. The last is any other.
+const CODES: [&str; 7] = ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "other"];
 /// TCP connections at a time; more are closed at once.
 const CONNECTIONS: usize = 256;
 /// Queries with the forwarders at a time; more are dropped.
@@ -85,6 +91,8 @@ pub struct Server {
     zones: RwLock<Arc<Zones>>,
     connections: Arc<Semaphore>,
     forwarded: Arc<Semaphore>,
+    /// Answers by [`CODES`].
+    answered: [AtomicU64; CODES.len()],
 }
 
 impl Server {
@@ -94,6 +102,19 @@ impl Server {
             zones: RwLock::new(Arc::new(zones)),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             forwarded: Arc::new(Semaphore::new(FORWARDED)),
+            answered: Default::default(),
+        }
+    }
+
+    /// How many queries were answered until now, by the name of the response code; all codes are there.
+    pub fn answered(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        CODES.into_iter().zip(self.answered.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+
+    fn count(&self, reply: &[u8]) {
+        let code = usize::from(reply.get(3).copied().unwrap_or_default() & 15);
+        if let Some(count) = self.answered.get(code).or(self.answered.last()) {
+            count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -123,12 +144,16 @@ impl Server {
             let query = buffer.get(..len).unwrap_or_default();
             let zones = self.zones();
             match answer(query, &zones, Asker { transport: Transport::Udp, address: from.ip() }) {
-                Answer::Reply(reply) => send(socket, &reply, from).await,
+                Answer::Reply(reply) => {
+                    self.count(&reply);
+                    send(socket, &reply, from).await;
+                }
                 Answer::Forward => {
                     let Ok(room) = Arc::clone(&self.forwarded).try_acquire_owned() else { continue };
-                    let (socket, query) = (Arc::clone(socket), query.to_vec());
+                    let (server, socket, query) = (Arc::clone(self), Arc::clone(socket), query.to_vec());
                     tokio::spawn(async move {
                         if let Some(reply) = relay(&query, &zones, Transport::Udp, from.ip()).await {
+                            server.count(&reply);
                             send(&socket, &reply, from).await;
                         }
                         drop(room);
@@ -167,6 +192,7 @@ impl Server {
                 Answer::Drop => None,
             };
             let Some(reply) = reply else { return Ok(()) };
+            self.count(&reply);
             timeout(IDLE, write_framed(&mut stream, &reply)).await??;
         }
     }

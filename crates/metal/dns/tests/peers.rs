@@ -66,6 +66,9 @@ async fn dig_is_content() {
     assert!(transfer.contains("failed"), "{transfer}");
     let many = dig(port, "+short many.maas A").await.unwrap();
     assert_eq!(many.lines().count(), 200, "dig comes back by TCP");
+    let counts: std::collections::HashMap<_, _> = server.answered().collect();
+    assert_eq!((counts["NXDOMAIN"], counts["SERVFAIL"]), (1, 0));
+    assert!(counts["NOERROR"] >= 4 && counts["REFUSED"] >= 1, "{counts:?}");
     server.set(zones("maas", 12, vec![]));
     assert_eq!(dig(port, "+short vm1.maas A").await.unwrap(), "10.0.0.12\n");
 }
@@ -107,6 +110,32 @@ async fn the_time() {
     let told = u32::from_be_bytes(reply[40..44].try_into().unwrap());
     let here = (ntp::NtpTime::from(jiff::Timestamp::now()).0 >> 32) as u32;
     assert!(here.wrapping_sub(told) <= 6, "{told} against {here}");
+}
+
+/// ntpdig only asks, and only port 123: on a loopback address that no time server of this machine's minds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ntpdig_is_content() {
+    const ADDRESS: &str = "127.0.0.97";
+    let socket = match UdpSocket::bind((ADDRESS, ntp::PORT)).await {
+        Ok(socket) => socket,
+        Err(error) => return println!("skipped: UDP port 123 of {ADDRESS}: {error} (run as root)"),
+    };
+    tokio::spawn(ntp::run(socket, ntp::LOCAL_STRATUM));
+    let run = tokio::task::spawn_blocking(|| {
+        Command::new("ntpdig").args(["--json", "--timeout=30", "--samples=2", ADDRESS]).output()
+    });
+    let output = match tokio::time::timeout(Duration::from_mins(2), run).await.expect("ntpdig ends").unwrap()
+    {
+        Ok(output) => output,
+        Err(error) => return println!("skipped: ntpdig: {error} (Debian: apt-get install ntpsec-ntpdig)"),
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{output:?}"));
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!((told["ip"].as_str(), told["stratum"].as_u64()), (Some(ADDRESS), Some(10)), "{told}");
+    assert_eq!(told["leap"], "no-leap", "{told}");
+    // Both clocks are this machine's.
+    assert!(told["offset"].as_f64().unwrap().abs() < 1.0, "{told}");
 }
 
 #[tokio::test]

@@ -15,5 +15,5 @@ mod service;
 mod transfer;
 
 pub use packet::{ErrorCode, MAX_BLOCK_SIZE, MAX_WINDOW, Packet, ParseError, Request, Tunables};
-pub use service::{BindError, Files, PORT, Service, bind};
+pub use service::{BindError, Files, Outcome, PORT, Service, bind};
 pub use transfer::{Ended, TRIES, Transfer};

@@ -26,11 +26,32 @@ pub trait Files: Send + Sync + 'static {
     /// The content of a file for a client; `None` if there is none. The path is clean: relative, with `/`, without
     /// empty, `.` and `..` components.
     fn open(&self, path: &str, client: IpAddr) -> impl Future<Output = Option<Bytes>> + Send;
+
+    /// A transfer has ended. Be quick.
+    fn ended(&self, _outcome: Outcome) {}
+}
+
+/// How a transfer ended, for who counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The client has all of the file.
+    Sent {
+        /// Its length.
+        bytes: u64,
+    },
+    /// There is no such file.
+    NotFound,
+    /// The client stopped it or fell silent, or the network failed.
+    Broken,
 }
 
 impl<F: Files> Files for Arc<F> {
     fn open(&self, path: &str, client: IpAddr) -> impl Future<Output = Option<Bytes>> + Send {
         (**self).open(path, client)
+    }
+
+    fn ended(&self, outcome: Outcome) {
+        (**self).ended(outcome);
     }
 }
 
@@ -138,31 +159,44 @@ impl<F: Files> Service<F> {
         let local = socket.local_addr();
         tokio::spawn(async move {
             let _held = (room, place);
-            match transfer(local, &*files, &path, &request, client).await {
-                Ok(Some(Ended::Done)) => tracing::debug!(%client, path, "sent"),
-                Ok(Some(ended)) => tracing::info!(%client, path, %ended, "not sent"),
-                Ok(None) => tracing::info!(%client, path, "no such file"),
-                Err(error) => tracing::warn!(%client, path, %error, "not sent"),
-            }
+            let outcome = match transfer(local, &*files, &path, &request, client).await {
+                Ok(Some((Ended::Done, bytes))) => {
+                    tracing::debug!(%client, path, "sent");
+                    Outcome::Sent { bytes }
+                }
+                Ok(Some((ended, _))) => {
+                    tracing::info!(%client, path, %ended, "not sent");
+                    Outcome::Broken
+                }
+                Ok(None) => {
+                    tracing::info!(%client, path, "no such file");
+                    Outcome::NotFound
+                }
+                Err(error) => {
+                    tracing::warn!(%client, path, %error, "not sent");
+                    Outcome::Broken
+                }
+            };
+            files.ended(outcome);
         });
     }
 }
 
-/// `None`: there is no such file.
+/// How it ended, and the length of the file; `None`: there is no such file.
 async fn transfer<F: Files>(
     local: io::Result<SocketAddr>,
     files: &F,
     path: &str,
     request: &Request,
     client: SocketAddr,
-) -> io::Result<Option<Ended>> {
+) -> io::Result<Option<(Ended, u64)>> {
     let socket = UdpSocket::bind(SocketAddr::new(local?.ip(), 0)).await?;
     socket.connect(client).await?;
     let Some(content) = files.open(path, client.ip()).await else {
         socket.send(&ErrorCode::NotFound.packet("file not found")).await?;
         return Ok(None);
     };
-    let mut out = Vec::new();
+    let (mut out, length) = (Vec::new(), content.len() as u64);
     let mut transfer = Transfer::begin(content, request, Instant::now(), &mut out);
     let mut buffer = vec![0; 2048];
     loop {
@@ -170,7 +204,7 @@ async fn transfer<F: Files>(
             socket.send(&packet).await?;
         }
         if let Some(ended) = transfer.ended() {
-            return Ok(Some(ended.clone()));
+            return Ok(Some((ended.clone(), length)));
         }
         match tokio::time::timeout_at(transfer.deadline().into(), socket.recv(&mut buffer)).await {
             Ok(received) => {
