@@ -3,8 +3,6 @@
 //! Allowed: a power call whose answer the region never saw is made again (it is the same order), and a download
 //! is continued. Not allowed: a second test run, installation, erase or first boot, or any other power call.
 
-use std::time::Duration;
-
 use maas_client::Status;
 
 use crate::{
@@ -42,14 +40,16 @@ async fn kill_at(site: &mut Site, phase: Phase, dice: &mut Dice, begin: impl Asy
     let mut held = site.nodes[0].hold(phase);
     begin(site).await;
     held.is_there().await;
-    tokio::time::sleep(Duration::from_millis(dice.roll(30))).await; // where in its work it is hit
+    // Where in its work it is hit: after so many answers.
+    for _ in 0..dice.roll(16) {
+        site.client().version().await.unwrap();
+    }
     site.kill();
     if phase == Phase::PowerCall {
         held.forget(); // the BMC's answer is lost with the connection
         site.run_child().await;
     } else if dice.roll(2) == 0 {
         held.release();
-        tokio::time::sleep(Duration::from_millis(dice.roll(30))).await;
         site.run_child().await;
     } else {
         site.run_child().await;

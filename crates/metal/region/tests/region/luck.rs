@@ -164,7 +164,11 @@ async fn a_machine_that_does_not_go_off_is_not_ready() {
     let mut held = node.hold(Phase::PowerOff);
     client.release(&id, &quick()).await.unwrap();
     held.is_there().await;
-    tokio::time::sleep(Duration::from_millis(700)).await; // longer than the region's pause between two questions
+    let asked = node.seen().power_questions;
+    until("its BMC has said twice that it is on", async || {
+        (node.seen().power_questions > asked + 2).then_some(())
+    })
+    .await;
     assert_eq!(client.machine(&id).await.unwrap().status, Status::DiskErasing);
     held.release();
     site.reaches(&id, Status::Ready).await;

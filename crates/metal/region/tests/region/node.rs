@@ -98,6 +98,10 @@ pub struct Seen {
     pub user_data_again: Option<StatusCode>,
     /// Bytes of its disk.
     pub disk_size: u64,
+    /// How often the region said that it cannot.
+    pub refused: u32,
+    /// How often its BMC was asked whether it is on.
+    pub power_questions: u32,
 }
 
 struct Trap {
@@ -240,7 +244,7 @@ impl Node {
         };
         for line in script.lines().filter(|l| l.starts_with("kernel ") || l.starts_with("initrd ")) {
             let answer = self.ask(|| self.http.get(line.split_whitespace().nth(1).unwrap())).await;
-            if !answer.status().is_success() {
+            if !answer.status().is_success() || answer.bytes().await.is_err() {
                 return End::Restart;
             }
         }
@@ -398,7 +402,10 @@ impl Node {
         loop {
             match request().send().await {
                 Ok(answer) if !answer.status().is_server_error() => return answer,
-                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+                tried => {
+                    self.change(|seen| seen.refused += u32::from(tried.is_ok()));
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
             }
         }
     }
@@ -457,7 +464,9 @@ impl Source {
 #[async_trait::async_trait]
 impl Machine for Node {
     async fn power_state(&self) -> PowerState {
-        if self.state().on { PowerState::On } else { PowerState::Off }
+        let mut state = self.state();
+        state.seen.power_questions += 1;
+        if state.on { PowerState::On } else { PowerState::Off }
     }
 
     async fn reset(&self, reset: Reset) -> Result<(), MachineError> {
