@@ -1,45 +1,29 @@
 //! HTTP pieces that every server here shares: health, metrics, and serving until told to stop.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)
+)]
 
-use axum::{Router, extract::State, routing::get};
+mod metrics;
+
+use std::net::SocketAddr;
+
+use axum::{
+    Router,
+    http::{HeaderMap, header},
+};
 use tokio::{net::TcpListener, sync::watch};
 
-/// Named numbers, shown at `/metrics` in Prometheus's text form; cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct Metrics(Arc<Mutex<BTreeMap<String, f64>>>);
+pub use metrics::{Metrics, Route, upkeep};
 
-impl Metrics {
-    /// Adds to a counter. `name` may carry labels: `dhcp_replies_total{kind="ack"}`.
-    pub fn add(&self, name: &str, amount: f64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default() += amount;
-    }
-
-    /// Sets a gauge.
-    pub fn set(&self, name: &str, value: f64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value);
-    }
-
-    fn text(&self) -> String {
-        let numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        numbers.iter().fold(String::new(), |mut out, (name, value)| {
-            let _ = writeln!(out, "bessemer_{name} {value}");
-            out
-        })
-    }
-}
-
-/// `/healthz` and `/metrics`.
-pub fn upkeep(metrics: Metrics) -> Router {
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/metrics", get(|State(metrics): State<Metrics>| async move { metrics.text() }))
-        .with_state(metrics)
+/// The URL that a request was sent to, without a path: as its `Host` says where that is an address with a port, as
+/// machines without names write it; else `otherwise`.
+pub fn sent_to(headers: &HeaderMap, otherwise: &str) -> String {
+    headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok()?.parse::<SocketAddr>().ok())
+        .map_or_else(|| otherwise.to_owned(), |host| format!("http://{host}"))
 }
 
 /// Binds a TCP port, or says which one could not be had and what to do.

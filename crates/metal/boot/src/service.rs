@@ -10,7 +10,7 @@ use axum::{
     Router,
     body::Body,
     extract::{ConnectInfo, Path, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -108,17 +108,10 @@ impl Boot {
         let mut given = links.chain(dynamic.map(|lease| lease.ip)).peekable();
         given.peek().is_none() || given.any(|ip| IpAddr::V4(ip) == from)
     }
-
-    fn base_for(&self, headers: &HeaderMap) -> String {
-        headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok()?.parse::<SocketAddr>().ok())
-            .map_or_else(|| self.base.clone(), |host| format!("http://{host}"))
-    }
 }
 
 async fn chain(State(boot): State<Arc<Boot>>, headers: HeaderMap) -> String {
-    script::chain(&boot.base_for(&headers))
+    script::chain(&http_base::sent_to(&headers, &boot.base))
 }
 
 async fn configuration(
@@ -135,7 +128,7 @@ async fn configuration(
         return (StatusCode::FORBIDDEN, "this is not the address that the region gave to this interface\n")
             .into_response();
     }
-    let base = boot.base_for(&headers);
+    let base = http_base::sent_to(&headers, &boot.base);
     match boot.configure(&mac, from.ip(), &base).await {
         Ok(script) => script.into_response(),
         Err(error) => {
