@@ -335,6 +335,13 @@ impl Machine {
         self.disks.iter().find(|disk| disk.boot).or_else(|| self.disks.first())
     }
 
+    /// The highest number of its NICs, their links and its disks.
+    pub(crate) fn highest_number(&self) -> u64 {
+        let links = self.nics.iter().flat_map(|nic| &nic.links).map(|link| link.number);
+        let nics = self.nics.iter().map(|nic| nic.number);
+        links.chain(nics).chain(self.disks.iter().map(|disk| disk.number)).max().unwrap_or(0)
+    }
+
     /// The address of the boot interface.
     pub fn address(&self) -> Option<Ipv4Addr> {
         self.boot_nic()?.links.iter().find_map(|link| link.ip)

@@ -28,6 +28,8 @@ pub struct Machines {
     store: Store,
     /// The last event number given; 0 until the first event of this process.
     last_event: Arc<AtomicU64>,
+    /// The last number given to a NIC or disk; 0 until the first of this process.
+    last_number: Arc<AtomicU64>,
 }
 
 /// Why a change was not made.
@@ -47,7 +49,7 @@ pub enum ChangeError<E> {
 impl Machines {
     /// Machines in `store`.
     pub fn new(store: Store) -> Self {
-        Self { store, last_event: Arc::default() }
+        Self { store, last_event: Arc::default(), last_number: Arc::default() }
     }
 
     /// The store.
@@ -68,6 +70,20 @@ impl Machines {
     /// The machine with this MAC address (lower case with colons).
     pub fn by_mac(&self, mac: &str) -> Option<Arc<Stored<Machine>>> {
         self.get(&self.store.holder(SCOPE, "mac", mac)?)
+    }
+
+    /// The machine with this SMBIOS UUID (lower case), as its agent told.
+    pub fn by_uuid(&self, uuid: &str) -> Option<Arc<Stored<Machine>>> {
+        self.get(&self.store.holder(SCOPE, "uuid", uuid)?)
+    }
+
+    /// A number for a new NIC or disk that none has yet. All machines are looked at for the first one only.
+    pub fn next_number(&self) -> u64 {
+        if self.last_number.load(Ordering::Relaxed) == 0 {
+            let last = self.all().iter().map(|machine| machine.value.highest_number()).max();
+            self.last_number.fetch_max(last.unwrap_or(0), Ordering::Relaxed);
+        }
+        self.last_number.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The machine whose installed system has this OAuth token.

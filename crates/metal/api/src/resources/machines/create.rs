@@ -35,9 +35,8 @@ pub async fn create(call: Call) -> Answer {
             machine.hostname = format!("node-{id}");
         }
         taken(call.store(), &machine)?;
-        let first = 1 + highest_number(call.store());
-        for (nic, number) in machine.nics.iter_mut().zip(first..) {
-            nic.number = number;
+        for nic in &mut machine.nics {
+            nic.number = call.state.machines.next_number();
             batch = batch.claim(SCOPE, "mac", &nic.mac, &id);
         }
         batch = batch.claim(SCOPE, "hostname", &machine.hostname, &id);
@@ -140,18 +139,6 @@ fn taken(store: &Store, machine: &Machine) -> Result<(), ApiError> {
         }
         None => Ok(()),
     }
-}
-
-/// The highest number of any NIC, link or disk.
-fn highest_number(store: &Store) -> u64 {
-    let of = |machine: &Machine| {
-        let nics = machine
-            .nics
-            .iter()
-            .flat_map(|nic| nic.links.iter().map(|link| link.number).chain(std::iter::once(nic.number)));
-        nics.chain(machine.disks.iter().map(|disk| disk.number)).max().unwrap_or(0)
-    };
-    store.list::<Machine>(SCOPE).iter().map(|machine| of(&machine.value)).max().unwrap_or(0)
 }
 
 /// An architecture with its subarchitecture.

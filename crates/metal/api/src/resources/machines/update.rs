@@ -119,6 +119,7 @@ pub async fn delete(call: Call) -> Answer {
             .nics
             .iter()
             .map(|nic| ("mac", nic.mac.clone()))
+            .chain(machine.hardware_uuid.iter().map(|uuid| ("uuid", uuid.clone())))
             .chain(addresses.map(|ip| ("ip", ip.to_string())))
             .chain(machine.credentials.iter().map(|own| ("machine_token", own.token.clone())))
             .chain(std::iter::once(("hostname", machine.hostname.clone())));
