@@ -8,7 +8,8 @@
 //! that was read is never the 0 that means "from now on".
 //!
 //! To follow a kind without missing anything: take [`Store::revision`], then [`Store::list`], then
-//! [`Store::watch`] from that revision; what changed in between comes again, and nothing is left out.
+//! [`Store::watch`] from that revision; what changed in between comes again, and nothing is left out. The log keeps
+//! the last [100,000](Store::keep_log) batches: a watch that fell further behind says so, and its owner lists again.
 
 #![allow(clippy::doc_markdown, reason = "SQLite and PostgreSQL are names, not code")]
 #![cfg_attr(
@@ -20,6 +21,7 @@ mod batch;
 mod decide;
 mod document;
 mod log;
+mod metrics;
 mod postgres;
 mod request;
 mod shared;
@@ -32,4 +34,4 @@ pub use batch::{Batch, CommitError};
 pub use document::{Document, Stored};
 pub use log::{Audit, Touched};
 pub use store::Store;
-pub use watch::{Change, Watch};
+pub use watch::{Change, Watch, WatchEnd};

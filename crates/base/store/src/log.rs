@@ -7,6 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{batch::Key, watch::Change};
 
+/// How many batches a log keeps, unless [`Store::keep_log`](crate::Store::keep_log) says otherwise; some 30 MB.
+pub(crate) const KEPT: u64 = 100_000;
+
+/// How many more may pile up before they go together.
+const SLACK: u64 = 256;
+
 /// One batch as it was written: who, when, why, and what it touched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
@@ -59,6 +65,13 @@ pub(crate) enum Range {
     After { revision: u64, limit: u32 },
     /// The last so many, newest first.
     Last(u32),
+}
+
+/// The revision up to which a log from `first` to `last` is forgotten, where `keep` batches stay; `None`: not yet.
+pub(crate) fn surplus(first: u64, last: u64, keep: u64) -> Option<u64> {
+    // The last one always stays: it tells the revision.
+    let keep = keep.max(1);
+    (last + 1 - first > keep + SLACK.min(keep / 8)).then(|| last - keep)
 }
 
 impl Audit {

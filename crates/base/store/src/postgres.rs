@@ -6,8 +6,9 @@
 
 mod link;
 mod sql;
+mod tls;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, mpsc},
@@ -17,21 +18,27 @@ use tokio_postgres::Config;
 
 use crate::{
     Batch, CommitError,
+    log::KEPT,
     request::{Group, QUEUE, Request},
     shared::{News, Shared},
 };
 
 use link::Link;
 use sql::Failure;
+use tls::Tls;
 
 /// How often to look for batches of others without having been told of any, and to try a lost connection again.
 const POLL: Duration = Duration::from_secs(1);
 
 /// Connects, makes the tables where they are missing, reads everything and starts the task.
-pub(crate) async fn start(url: &str) -> Result<(Arc<Shared>, mpsc::Sender<Request>), CommitError> {
+pub(crate) async fn start(
+    url: &str,
+    ca: Option<&Path>,
+) -> Result<(Arc<Shared>, mpsc::Sender<Request>), CommitError> {
     let config = link::config(url)?;
+    let tls = Tls::new(ca).map_err(CommitError::Backend)?;
     let woken = Arc::new(Notify::new());
-    let mut link = Link::connect(&config, &woken).await?;
+    let mut link = Link::connect(&config, &tls, &woken).await?;
     let opened = async {
         sql::prepare(&mut link.client).await?;
         sql::load(&mut link.client).await
@@ -40,17 +47,20 @@ pub(crate) async fn start(url: &str) -> Result<(Arc<Shared>, mpsc::Sender<Reques
         opened.await.map_err(|failure| CommitError::Backend(format!("cannot open PostgreSQL: {failure}")))?;
     let shared = Arc::new(Shared::new(view));
     let (requests, receiver) = mpsc::channel(QUEUE);
-    let owner = Owner { config, woken, link: Some(link), shared: Arc::clone(&shared) };
+    let owner = Owner { config, tls, woken, link: Some(link), shared: Arc::clone(&shared), keep: KEPT };
     tokio::spawn(owner.run(receiver));
     Ok((shared, requests))
 }
 
 struct Owner {
     config: Config,
+    tls: Tls,
     woken: Arc<Notify>,
     /// `None` while the connection is lost.
     link: Option<Link>,
     shared: Arc<Shared>,
+    /// How many batches the log keeps.
+    keep: u64,
 }
 
 impl Owner {
@@ -83,6 +93,14 @@ impl Owner {
         for (reply, outcome) in replies.into_iter().zip(self.commit(&batches).await) {
             // Who no longer waits need not know.
             let _ = reply.send(outcome);
+        }
+        for (batches, reply) in group.keeps {
+            self.keep = batches;
+            let trimmed = match self.link().await {
+                Ok(link) => sql::trim(&mut link.client, batches).await.map_err(CommitError::from),
+                Err(error) => Err(error),
+            };
+            let _ = reply.send(trimmed);
         }
         for (range, reply) in group.reads {
             let read = match self.link().await {
@@ -117,8 +135,9 @@ impl Owner {
         if batches.is_empty() {
             return Ok(Vec::new());
         }
+        let keep = self.keep;
         let link = self.link().await.map_err(|error| Failure::Lost(error.to_string()))?;
-        let judged = sql::commit(&mut link.client, batches).await?;
+        let judged = sql::commit(&mut link.client, batches, keep).await?;
         let mut news = News::default();
         let outcomes: Vec<_> =
             judged.into_iter().map(|judged| judged.map(|decided| news.add(decided))).collect();
@@ -136,7 +155,20 @@ impl Owner {
     async fn follow(&mut self) {
         let revision = self.shared.view().revision;
         let Ok(link) = self.link().await else { return };
-        match sql::news(&mut link.client, revision).await {
+        let news = match sql::news(&mut link.client, revision).await {
+            Err(Failure::Compacted) => {
+                tracing::warn!(
+                    revision,
+                    "the log no longer has what others wrote since; reading everything anew"
+                );
+                return match sql::load(&mut link.client).await {
+                    Ok(view) => self.shared.replace(view),
+                    Err(error) => tracing::warn!(%error, "could not read everything anew; trying again"),
+                };
+            }
+            other => other,
+        };
+        match news {
             Ok(news) if news.batches.is_empty() => {}
             Ok(news) => self.shared.publish(news),
             Err(error) => tracing::warn!(%error, revision, "could not read what others wrote; trying again"),
@@ -151,7 +183,7 @@ impl Owner {
         }
         let link = match self.link.take() {
             Some(link) => link,
-            None => Link::connect(&self.config, &self.woken).await?,
+            None => Link::connect(&self.config, &self.tls, &self.woken).await?,
         };
         Ok(self.link.insert(link))
     }

@@ -16,6 +16,8 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, CommitError>>;
 pub(crate) enum Request {
     /// Write; answered with the revision once durable.
     Commit { batch: Batch, reply: Reply<u64> },
+    /// Keep so many batches of the log from now on.
+    Keep { batches: u64, reply: Reply<()> },
     /// Read the log.
     Log { range: Range, reply: Reply<Vec<Audit>> },
     /// Finish what was asked before, close the database, then answer.
@@ -26,6 +28,7 @@ pub(crate) enum Request {
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     pub(crate) commits: Vec<(Batch, Reply<u64>)>,
+    pub(crate) keeps: Vec<(u64, Reply<()>)>,
     pub(crate) reads: Vec<(Range, Reply<Vec<Audit>>)>,
     pub(crate) closers: Vec<oneshot::Sender<()>>,
 }
@@ -38,6 +41,7 @@ impl Group {
         while let Some(request) = next {
             match request {
                 Request::Commit { batch, reply } => group.commits.push((batch, reply)),
+                Request::Keep { batches, reply } => group.keeps.push((batches, reply)),
                 Request::Log { range, reply } => group.reads.push((range, reply)),
                 Request::Close { reply } => {
                     requests.close();

@@ -82,6 +82,16 @@ impl Shared {
         self.progress.send_modify(|progress| progress.revision = revision);
     }
 
+    /// Takes a view that was read anew because the log no longer has all that came after the old one. Watchers that
+    /// are behind it hear of that from the log.
+    pub(crate) fn replace(&self, view: View) {
+        let revision = view.revision;
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
+        *self.recent.write().unwrap_or_else(PoisonError::into_inner) =
+            Recent { floor: revision, batches: VecDeque::new() };
+        self.progress.send_modify(|progress| progress.revision = revision);
+    }
+
     /// Tells watchers and waiters that nothing comes any more.
     pub(crate) fn close(&self) {
         self.progress.send_modify(|progress| progress.closed = true);

@@ -21,7 +21,7 @@ use crate::{
     Audit, Batch, CommitError,
     batch::Key,
     decide::{Decided, Known, Presence, Row, Written, decide, interests},
-    log::Range,
+    log::{KEPT, Range, surplus},
     request::{Group, QUEUE, Request},
     shared::{News, Shared},
     view::{Entry, View},
@@ -75,7 +75,12 @@ pub(crate) async fn start(
 
 struct Sqlite {
     connection: Connection,
+    /// First revision in the log.
+    first: u64,
+    /// Last one.
     revision: u64,
+    /// How many batches the log keeps.
+    keep: u64,
 }
 
 impl Sqlite {
@@ -97,7 +102,8 @@ impl Sqlite {
             connection.set_prepared_statement_cache_capacity(32);
             prepare(&mut connection)?;
             let view = load(&connection)?;
-            Ok((Self { connection, revision: view.revision }, view))
+            let first = connection.query_row("SELECT min(revision) FROM log", [], |row| number(row, 0))?;
+            Ok((Self { connection, first, revision: view.revision, keep: KEPT }, view))
         };
         opened().map_err(|error| CommitError::Backend(format!("cannot open {named}: {error}")))
     }
@@ -112,6 +118,10 @@ impl Sqlite {
             for (reply, outcome) in replies.into_iter().zip(self.commit(&batches, shared)) {
                 // Who no longer waits need not know.
                 let _ = reply.send(outcome);
+            }
+            for (batches, reply) in group.keeps {
+                self.keep = batches;
+                let _ = reply.send(self.trim().map_err(|error| failed(&error)));
             }
             for (range, reply) in group.reads {
                 let _ = reply.send(read_log(&self.connection, range).map_err(|error| failed(&error)));
@@ -149,12 +159,23 @@ impl Sqlite {
         for decided in judged.iter().flatten() {
             write(&transaction, decided)?;
         }
+        let last = self.revision + judged.iter().flatten().count() as u64;
+        let first = forget(&transaction, self.first, last, self.keep)?;
         transaction.commit()?;
+        self.first = first;
         let mut news = News::default();
         let outcomes = judged.into_iter().map(|judged| judged.map(|decided| news.add(decided))).collect();
-        self.revision += news.batches.len() as u64;
+        self.revision = last;
         shared.publish(news);
         Ok(outcomes)
+    }
+
+    fn trim(&mut self) -> SqlResult<()> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let first = forget(&transaction, self.first, self.revision, self.keep)?;
+        transaction.commit()?;
+        self.first = first;
+        Ok(())
     }
 }
 
@@ -181,6 +202,9 @@ fn explain(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "another process has it open; stop that first".to_owned()
+        }
+        Some(ErrorCode::DiskFull) => {
+            "the disk that the database is on is full; free some space there".to_owned()
         }
         Some(ErrorCode::NotADatabase) => "the file is no SQLite database; give another path".to_owned(),
         _ => error.to_string(),
@@ -307,6 +331,13 @@ fn append(transaction: &Transaction<'_>, audit: &Audit) -> SqlResult<()> {
             touched
         ])?;
     Ok(())
+}
+
+/// Forgets what a log from `first` to `last` has too much; answers its first revision afterwards.
+fn forget(transaction: &Transaction<'_>, first: u64, last: u64, keep: u64) -> SqlResult<u64> {
+    let Some(upto) = surplus(first, last, keep) else { return Ok(first) };
+    transaction.prepare_cached("DELETE FROM log WHERE revision <= ?")?.execute([upto.cast_signed()])?;
+    Ok(upto + 1)
 }
 
 fn read_log(connection: &Connection, range: Range) -> SqlResult<Vec<Audit>> {

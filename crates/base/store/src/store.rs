@@ -1,12 +1,13 @@
 //! The handle.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Audit, Batch, CommitError, Document, Stored, Watch,
     log::Range,
+    metrics::Commits,
     postgres,
     request::{Request, ask},
     shared::Shared,
@@ -16,29 +17,35 @@ use crate::{
 /// A handle on the store; cheap to clone. The store closes when the last handle goes, or by [`Store::close`].
 #[derive(Debug, Clone)]
 pub struct Store {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     requests: mpsc::Sender<Request>,
+    pub(crate) commits: Commits,
 }
 
 impl Store {
+    fn new((shared, requests): (Arc<Shared>, mpsc::Sender<Request>)) -> Self {
+        Self { shared, requests, commits: Commits::default() }
+    }
+
     /// Opens (or makes) the SQLite file at `path`, readable by its owner only. One process may have it open at a time.
     ///
     /// # Errors
     /// [`CommitError::Backend`], saying what could not be opened and why.
     pub async fn open_sqlite(path: &Path) -> Result<Self, CommitError> {
-        let (shared, requests) = sqlite::start(Some(path.to_owned())).await?;
-        Ok(Self { shared, requests })
+        Ok(Self::new(sqlite::start(Some(path.to_owned())).await?))
     }
 
     /// Connects to PostgreSQL; `url` as libpq has it, URL or key-value form.
+    ///
+    /// A server on another machine is spoken to by TLS, and its certificate is checked against the CAs of a PEM file
+    /// or the system's; `sslmode=disable` in the URL asks for plain text, `sslmode=require` for TLS in any case.
     ///
     /// Several processes may have the same database open; each sees the batches of all, in order.
     ///
     /// # Errors
     /// [`CommitError::Backend`], saying what could not be opened and why.
-    pub async fn open_postgres(url: &str) -> Result<Self, CommitError> {
-        let (shared, requests) = postgres::start(url).await?;
-        Ok(Self { shared, requests })
+    pub async fn open_postgres(url: &str, ca: Option<&Path>) -> Result<Self, CommitError> {
+        Ok(Self::new(postgres::start(url, ca).await?))
     }
 
     /// A store that lives in memory, for tests.
@@ -50,8 +57,7 @@ impl Store {
         reason = "no file is involved: only a lack of memory or threads can fail it"
     )]
     pub async fn in_memory() -> Self {
-        let (shared, requests) = sqlite::start(None).await.expect("SQLite opens a database in memory");
-        Self { shared, requests }
+        Self::new(sqlite::start(None).await.expect("SQLite opens a database in memory"))
     }
 
     /// Writes a batch; on return it is durable and visible to reads of this store. Answers its revision.
@@ -62,9 +68,13 @@ impl Store {
     /// [`CommitError`]; then nothing of the batch is visible. If PostgreSQL is lost during the commit itself,
     /// the batch may still turn out written: read again before deciding again, as after a conflict.
     pub async fn commit(&self, batch: Batch) -> Result<u64, CommitError> {
-        let revision = ask(&self.requests, |reply| Request::Commit { batch, reply }).await?;
-        self.at_least(revision).await;
-        Ok(revision)
+        let began = Instant::now();
+        let written = ask(&self.requests, |reply| Request::Commit { batch, reply }).await;
+        if let Ok(revision) = written {
+            self.at_least(revision).await;
+        }
+        self.commits.took(began.elapsed(), &written);
+        written
     }
 
     /// A document from the in-memory view; `None` where absent (or undecodable, which is logged).
@@ -114,7 +124,16 @@ impl Store {
         Watch::new(place, &self.shared, &self.requests)
     }
 
-    /// The last `count` batches, newest first.
+    /// Keeps the last `batches` of the log (at least one, and a few more until they go together) instead of the last
+    /// 100,000; what is more goes at once. Who watches from before that gets [`WatchEnd::Compacted`](crate::WatchEnd).
+    ///
+    /// # Errors
+    /// [`CommitError::Backend`] where it cannot be written.
+    pub async fn keep_log(&self, batches: u64) -> Result<(), CommitError> {
+        ask(&self.requests, |reply| Request::Keep { batches, reply }).await
+    }
+
+    /// The last `count` batches, newest first; no more than the log keeps.
     ///
     /// # Errors
     /// [`CommitError::Backend`] where the log cannot be read.

@@ -32,6 +32,24 @@ pub struct Change {
     pub version: Option<u64>,
 }
 
+/// Why a watch gives no more changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WatchEnd {
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The log no longer has what comes after this watch's place.
+    #[error(
+        "revision {place} is compacted: the log begins at {first}; list again, and watch from the revision of that list"
+    )]
+    Compacted {
+        /// The watch's place.
+        place: u64,
+        /// The first revision that the log has.
+        first: u64,
+    },
+}
+
 /// Receives changes; see [`Store::watch`](crate::Store::watch).
 ///
 /// A watcher keeps its place and takes from the recent batches in memory or, where it fell behind those, from the
@@ -57,33 +75,41 @@ impl Watch {
         }
     }
 
-    /// The next change; `None` once the store is closed. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Change> {
+    /// The next change. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`WatchEnd`]; after that, each call fails in the same way.
+    pub async fn next(&mut self) -> Result<Change, WatchEnd> {
         loop {
             if let Some(change) = self.taken.pop_front() {
-                return Some(change);
+                return Ok(change);
             }
             let progress = *self.progress.borrow_and_update();
             if progress.revision > self.place {
                 self.take_more().await?;
             } else if progress.closed {
-                return None;
+                return Err(WatchEnd::Closed);
             } else {
-                self.progress.changed().await.ok()?;
+                self.progress.changed().await.map_err(|_| WatchEnd::Closed)?;
             }
         }
     }
 
-    async fn take_more(&mut self) -> Option<()> {
+    async fn take_more(&mut self) -> Result<(), WatchEnd> {
         if let Some((place, changes)) = self.shared.recent(self.place, STRIDE) {
             self.taken.extend(changes);
             self.place = place;
-            return Some(());
+            return Ok(());
         }
         let range = Range::After { revision: self.place, limit: STRIDE };
-        let requests = self.requests.upgrade()?;
+        let requests = self.requests.upgrade().ok_or(WatchEnd::Closed)?;
         match ask(&requests, |reply| Request::Log { range, reply }).await {
             Ok(log) => {
+                if let Some(first) =
+                    log.first().map(|first| first.revision).filter(|first| *first > self.place + 1)
+                {
+                    return Err(WatchEnd::Compacted { place: self.place, first });
+                }
                 self.taken.extend(log.iter().flat_map(Audit::changes));
                 self.place = log.last().map_or(self.place, |last| last.revision);
             }
@@ -93,6 +119,6 @@ impl Watch {
                 tokio::time::sleep(LOG_RETRY).await;
             }
         }
-        Some(())
+        Ok(())
     }
 }

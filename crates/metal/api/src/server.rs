@@ -56,6 +56,9 @@ async fn serve(Shared(server): Shared<Arc<Server>>, request: Request) -> Respons
     {
         response.headers_mut().insert(header::ALLOW, allowed);
     }
+    if let Some(target) = server.target(&path) {
+        response.extensions_mut().insert(http_base::Route(target.resource.path));
+    }
     if let Ok(hash) = HeaderValue::from_str(&server.hash) {
         response.headers_mut().insert("x-maas-api-hash", hash);
     }

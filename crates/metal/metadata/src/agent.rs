@@ -51,8 +51,8 @@ enum Refusal {
     Ambiguous(String, String),
     #[error("this UUID is that of machine {0}, which is in use and has no interface {1}: release it first")]
     InUse(String, String),
-    #[error("MAC address {0} belongs to another machine")]
-    MacTaken(String),
+    #[error("{0} {1} belongs to another machine")]
+    Taken(&'static str, String),
     #[error(transparent)]
     Store(#[from] CommitError),
 }
@@ -61,7 +61,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::Foreign => StatusCode::UNAUTHORIZED,
-            Self::Unknown | Self::Stale | Self::Ambiguous(..) | Self::InUse(..) | Self::MacTaken(_) => {
+            Self::Unknown | Self::Stale | Self::Ambiguous(..) | Self::InUse(..) | Self::Taken(..) => {
                 StatusCode::CONFLICT
             }
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -75,7 +75,10 @@ impl From<ChangeError<Self>> for Refusal {
         match error {
             ChangeError::NotFound => Self::Unknown,
             ChangeError::Refused(refusal) => refusal,
-            ChangeError::Store(CommitError::Taken { name, .. }) => Self::MacTaken(name),
+            ChangeError::Store(CommitError::Taken { namespace, name, .. }) => {
+                let what = if namespace == "uuid" { "UUID" } else { "MAC address" };
+                Self::Taken(what, name)
+            }
             ChangeError::Store(error) => Self::Store(error),
         }
     }
@@ -114,14 +117,18 @@ impl Agents {
                 },
             };
             let store = self.machines.store().clone();
-            let next =
-                store.list::<Machine>(SCOPE).iter().map(|m| highest_number(&m.value)).max().unwrap_or(0) + 1;
             return Ok(self
                 .machines
                 .change::<Refusal>("agent", "machine.hello", &id, |machine, mut batch| {
-                    let mut number = next..;
-                    machine.hardware_uuid = uuid_of(hello);
-                    model::absorb(machine, &hello.inventory, mac, vlan, || number.next().unwrap_or(u64::MAX));
+                    let uuid = uuid_of(hello);
+                    if let Some(old) = machine.hardware_uuid.take().filter(|old| uuid.as_ref() != Some(old)) {
+                        batch = batch.unclaim(SCOPE, "uuid", &old, &id);
+                    }
+                    if let Some(uuid) = &uuid {
+                        batch = batch.claim(SCOPE, "uuid", uuid, &id);
+                    }
+                    machine.hardware_uuid = uuid;
+                    model::absorb(machine, &hello.inventory, mac, vlan, || self.machines.next_number());
                     if matches!(machine.status, Status::New | Status::Commissioning) {
                         model::ops::link_boot_nic(&store, machine);
                     }
@@ -142,10 +149,7 @@ impl Agents {
 
     fn known(&self, mac: &str, hello: &Hello) -> Result<Option<String>, Refusal> {
         let by_mac = self.machines.by_mac(mac).map(|m| m.id.clone());
-        let by_uuid = uuid_of(hello).and_then(|uuid| {
-            let all = self.machines.all();
-            all.into_iter().find(|m| m.value.hardware_uuid.as_ref() == Some(&uuid))
-        });
+        let by_uuid = uuid_of(hello).and_then(|uuid| self.machines.by_uuid(&uuid));
         match (by_mac, by_uuid) {
             (Some(a), Some(b)) if a != b.id => Err(Refusal::Ambiguous(a, b.id.clone())),
             // A UUID is no secret: it alone gives nobody what an owner entrusted to the machine.
@@ -292,17 +296,6 @@ fn contains(net: Ipv4Net, ip: Ipv4Addr) -> bool {
     net.contains(&ip)
 }
 
-fn highest_number(machine: &Machine) -> u64 {
-    machine.nics.iter().map(|n| n.number).chain(machine.disks.iter().map(|d| d.number)).max().unwrap_or(0)
-}
-
-fn base_for(agents: &Agents, headers: &HeaderMap) -> String {
-    headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok()?.parse::<SocketAddr>().ok())
-        .map_or_else(|| agents.base.clone(), |host| format!("http://{host}"))
-}
-
 async fn hello(
     State(agents): State<Arc<Agents>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
@@ -312,7 +305,7 @@ async fn hello(
     let attempt = agents.attempt(&headers, from.ip())?;
     let machine = agents.greet(&attempt.id, &hello, from.ip()).await?;
     tracing::info!(system_id = machine.id, mac = attempt.id, "hello");
-    let base = base_for(&agents, &headers);
+    let base = http_base::sent_to(&headers, &agents.base);
     Ok(Json(agents.assign(&machine.id, &base, &attempt.value.token).await?))
 }
 
@@ -322,7 +315,7 @@ async fn next_task(
     headers: HeaderMap,
 ) -> Result<Json<Assignment>, Refusal> {
     let deadline = tokio::time::Instant::now() + HOLD;
-    let base = base_for(&agents, &headers);
+    let base = http_base::sent_to(&headers, &agents.base);
     let mut changes = agents.machines.store().watch(0);
     loop {
         let attempt = agents.attempt(&headers, from.ip())?;
@@ -333,9 +326,9 @@ async fn next_task(
         }
         loop {
             match tokio::time::timeout_at(deadline, changes.next()).await {
-                Ok(Some(change)) if *change.id == *id => break,
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => return Ok(Json(assignment)),
+                Ok(Ok(change)) if *change.id == *id => break,
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) | Err(_) => return Ok(Json(assignment)),
             }
         }
     }

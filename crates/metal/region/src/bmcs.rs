@@ -7,11 +7,11 @@ use std::{
 };
 
 use model::{Machine, Machines, Power};
-use power::{Bmc, PowerError, Service};
+use power::{Bmc, PowerError, Redfish, Service};
 use secrets::Secret;
 use tokio::sync::mpsc;
 
-use crate::config;
+use crate::{config, figures::Figures};
 
 /// How soon the configured BMCs are asked for their systems again when a UUID is not found.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -22,6 +22,7 @@ pub struct Bmcs {
     candidates: Arc<[Arc<Candidate>]>,
     asked: Arc<Mutex<Option<Instant>>>,
     found: Arc<Mutex<HashMap<String, Power>>>,
+    figures: Figures,
 }
 
 struct Candidate {
@@ -31,7 +32,7 @@ struct Candidate {
 
 impl Bmcs {
     /// The BMCs of a configuration.
-    pub fn new(configured: &[config::Bmc]) -> std::io::Result<Self> {
+    pub fn new(configured: &[config::Bmc], figures: Figures) -> std::io::Result<Self> {
         let candidates = configured
             .iter()
             .map(|config| {
@@ -39,7 +40,7 @@ impl Bmcs {
                 Ok(Arc::new(Candidate { config: config.clone(), ca }))
             })
             .collect::<std::io::Result<_>>()?;
-        Ok(Self { candidates, asked: Arc::default(), found: Arc::default() })
+        Ok(Self { candidates, asked: Arc::default(), found: Arc::default(), figures })
     }
 
     /// Whether there are any that a machine could be matched with.
@@ -63,8 +64,9 @@ impl Bmcs {
         let (tell, mut told) = mpsc::unbounded_channel();
         for candidate in self.candidates.iter() {
             let (candidate, found, tell) = (candidate.clone(), self.found.clone(), tell.clone());
+            let figures = self.figures.clone();
             tokio::spawn(async move {
-                match candidate.systems().await {
+                match figures.bmc("systems", candidate.systems()).await {
                     Ok(systems) => found.lock().unwrap_or_else(PoisonError::into_inner).extend(systems),
                     Err(error) => tracing::warn!(%error, "BMC not asked for its systems"),
                 }
@@ -90,7 +92,8 @@ impl Bmcs {
             Secret::new(parameter("power_pass")),
             trusted.and_then(|c| c.ca.as_deref()),
         )?;
-        Ok(Some(Box::new(service.system(parameter("node_id")))))
+        let inner = service.system(parameter("node_id"));
+        Ok(Some(Box::new(Timed { inner, figures: self.figures.clone() })))
     }
 
     fn cached(&self, uuid: &str) -> Option<Power> {
@@ -113,6 +116,35 @@ impl Candidate {
             (system.uuid, Power { kind: "redfish".to_owned(), parameters })
         });
         Ok(systems.collect())
+    }
+}
+
+/// A system whose calls are counted and timed.
+struct Timed {
+    inner: Redfish,
+    figures: Figures,
+}
+
+#[async_trait::async_trait]
+impl Bmc for Timed {
+    async fn state(&self) -> Result<power::Power, PowerError> {
+        self.figures.bmc("state", self.inner.state()).await
+    }
+
+    async fn boot_network(&self) -> Result<(), PowerError> {
+        self.figures.bmc("boot network", self.inner.boot_network()).await
+    }
+
+    async fn on(&self) -> Result<(), PowerError> {
+        self.figures.bmc("on", self.inner.on()).await
+    }
+
+    async fn off(&self) -> Result<(), PowerError> {
+        self.figures.bmc("off", self.inner.off()).await
+    }
+
+    async fn console(&self, skip: usize) -> Result<Option<power::ConsoleLines>, PowerError> {
+        self.figures.bmc("console", self.inner.console(skip)).await
     }
 }
 

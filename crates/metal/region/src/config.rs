@@ -18,6 +18,8 @@ pub struct Config {
     pub data: PathBuf,
     /// PostgreSQL URL; without it, SQLite in the data folder.
     pub database: Option<Secret>,
+    /// PEM file with the CA of PostgreSQL's certificate; without it, the system's.
+    pub database_ca: Option<PathBuf>,
     /// Where the MAAS API listens.
     #[serde(default = "default_api")]
     pub api: SocketAddr,

@@ -10,6 +10,7 @@
 
 mod bmcs;
 pub mod config;
+mod figures;
 mod import;
 mod leases;
 mod names;

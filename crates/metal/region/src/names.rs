@@ -12,9 +12,10 @@ use dns::{Data, Server, Zones};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use model::{DnsRecord, DnsResource, Domain, Machine, Machines, SCOPE, Subnet};
+use store::WatchEnd;
 use tokio::{net::UdpSocket, task::JoinSet};
 
-use crate::{config::Config, serve::RegionError};
+use crate::{config::Config, figures::Figures, serve::RegionError};
 
 /// Seconds that a name without a TTL of its own lives (MAAS: `default_dns_ttl`).
 const DEFAULT_TTL: u32 = 30;
@@ -30,7 +31,8 @@ pub async fn spawn(
     services: &mut JoinSet<io::Result<(&'static str, String)>>,
     config: &Config,
     machines: &Machines,
-) -> Result<(), RegionError> {
+    figures: &Figures,
+) -> Result<Arc<Server>, RegionError> {
     let port = |error: &dyn std::fmt::Display| RegionError::Port(error.to_string());
     let server = Arc::new(Server::new(zones(machines, config)));
     for network in &config.networks {
@@ -43,24 +45,31 @@ pub async fn spawn(
         })?;
         let answering = server.clone();
         services.spawn(async move { match answering.run(sockets).await {} });
-        let loaders = Loaders(config.loaders.clone());
+        let loaders = Loaders { folder: config.loaders.clone(), figures: figures.clone() };
         services.spawn(async move { match tftp::Service::new(loaders, TRANSFERS).run(tftp).await {} });
         services.spawn(async move { match dns::ntp::run(ntp, dns::ntp::LOCAL_STRATUM).await {} });
     }
     let (machines, config) = (machines.clone(), config.clone());
     let mut changes = machines.store().watch(machines.store().revision());
+    let followed = server.clone();
     services.spawn(async move {
-        while let Some(change) = changes.next().await {
-            if KINDS.contains(&&*change.kind) {
-                // Changes come in bursts; one set of zones serves them all.
-                let burst = tokio::time::Instant::now() + BURST;
-                while let Ok(Some(_)) = tokio::time::timeout_at(burst, changes.next()).await {}
-                server.set(zones(&machines, &config));
+        loop {
+            match changes.next().await {
+                Ok(change) if KINDS.contains(&&*change.kind) => {
+                    // Changes come in bursts; one set of zones serves them all.
+                    let burst = tokio::time::Instant::now() + BURST;
+                    while let Ok(Ok(_)) = tokio::time::timeout_at(burst, changes.next()).await {}
+                }
+                Ok(_) => continue,
+                Err(WatchEnd::Compacted { .. }) => {
+                    changes = machines.store().watch(machines.store().revision());
+                }
+                Err(WatchEnd::Closed) => return Ok(("DNS", WatchEnd::Closed.to_string())),
             }
+            followed.set(zones(&machines, &config));
         }
-        Ok(("DNS", "the store is closed".to_owned()))
     });
-    Ok(())
+    Ok(server)
 }
 
 /// The zones as the documents have them; a name that cannot be served is left out and logged.
@@ -142,11 +151,18 @@ fn data_of(record: &DnsRecord) -> Option<Data> {
 }
 
 /// Network boot programs in a folder.
-struct Loaders(PathBuf);
+struct Loaders {
+    folder: PathBuf,
+    figures: Figures,
+}
 
 impl tftp::Files for Loaders {
     async fn open(&self, path: &str, client: IpAddr) -> Option<Bytes> {
         tracing::debug!(path, %client, at = %Timestamp::now(), "tftp");
-        tokio::fs::read(self.0.join(path)).await.ok().map(Bytes::from)
+        tokio::fs::read(self.folder.join(path)).await.ok().map(Bytes::from)
+    }
+
+    fn ended(&self, outcome: tftp::Outcome) {
+        self.figures.tftp(outcome);
     }
 }

@@ -7,10 +7,10 @@ use lifecycle::{Observed, Status, Step, plan::Bmc as Known};
 use model::{ChangeError, Level, Machine, Machines, Waiting, ops::clear_deployment};
 use power::PowerError;
 use reconcile::Queue;
-use store::Stored;
+use store::{Stored, WatchEnd};
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::bmcs::Bmcs;
+use crate::{bmcs::Bmcs, figures::Figures};
 
 /// Machines that are worked on at once.
 const AT_ONCE: usize = 64;
@@ -37,6 +37,8 @@ const DEADLINE_STEP: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 pub struct Reconciler {
     pub machines: Machines,
     pub bmcs: Bmcs,
+    pub queue: Queue<String>,
+    pub figures: Figures,
 }
 
 /// When to look again, if nothing happens before.
@@ -45,31 +47,19 @@ type Again = Option<Duration>;
 impl Reconciler {
     /// Reconciles for ever.
     pub async fn run(self) {
-        let queue = Arc::new(Queue::new());
-        let mut changes = self.machines.store().watch(self.machines.store().revision());
-        for machine in self.machines.all() {
-            queue.add(machine.id.clone());
-        }
-        let feed = queue.clone();
-        tokio::spawn(async move {
-            while let Some(change) = changes.next().await {
-                if &*change.kind == "machine" && change.version.is_some() {
-                    feed.add(change.id.to_string());
-                }
-            }
-        });
+        tokio::spawn(feed(self.machines.clone(), self.queue.clone()));
         let places = Arc::new(Semaphore::new(AT_ONCE));
         loop {
-            let work = queue.next().await;
+            let work = self.queue.next().await;
             let Ok(place) = places.clone().acquire_owned().await else { return };
-            let (reconciler, queue) = (self.clone(), queue.clone());
+            let reconciler = self.clone();
             tokio::spawn(async move {
                 let id = work.key().clone();
                 let again = reconciler.reconcile(&id).await;
                 drop(work);
                 drop(place);
                 if let Some(pause) = again {
-                    queue.add_at(id, Instant::now() + pause);
+                    reconciler.queue.add_at(id, Instant::now() + pause);
                 }
             });
         }
@@ -90,6 +80,7 @@ impl Reconciler {
             // Somebody else was quicker, or the store is away: look again.
             Err(error) => {
                 tracing::warn!(system_id = id, %error, "step not recorded");
+                self.figures.step_not_recorded();
                 Some(Duration::from_secs(1))
             }
         }
@@ -103,7 +94,9 @@ impl Reconciler {
         }
         let bmc = if value.power.kind == "redfish" { Known::Known } else { Known::Manual };
         let seen = Observed { status: value.status, flow: &value.flow, power: value.known_power(), bmc };
-        match lifecycle::plan(&seen, now) {
+        let step = lifecycle::plan(&seen, now);
+        self.figures.step(&step);
+        match step {
             Step::Rest => self.rest(machine, now).await,
             Step::Wait { reason, until } => {
                 self.waits(machine, &reason, until, now).await?;
@@ -306,6 +299,28 @@ impl Reconciler {
             })
             .await
             .map(|_| ())
+    }
+}
+
+/// Puts every machine into the queue, and then each that changes.
+async fn feed(machines: Machines, queue: Queue<String>) {
+    loop {
+        let mut changes = machines.store().watch(machines.store().revision());
+        for machine in machines.all() {
+            queue.add(machine.id.clone());
+        }
+        let end = loop {
+            match changes.next().await {
+                Ok(change) if &*change.kind == "machine" && change.version.is_some() => {
+                    queue.add(change.id.to_string());
+                }
+                Ok(_) => {}
+                Err(end) => break end,
+            }
+        };
+        if end == WatchEnd::Closed {
+            return;
+        }
     }
 }
 

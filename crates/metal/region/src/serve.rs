@@ -8,13 +8,13 @@ use std::{
     sync::Arc,
 };
 
-use dhcp::Service as Dhcp;
 use http_base::{BindError, Metrics};
 use images::Images;
 use model::{
     Machines,
     setup::{self, AdminKey},
 };
+use reconcile::Queue;
 use secrets::Secret;
 use store::{CommitError, Store};
 use tokio::{sync::watch, task::JoinSet};
@@ -22,6 +22,7 @@ use tokio::{sync::watch, task::JoinSet};
 use crate::{
     bmcs::{Bmcs, Control},
     config::{Config, ConfigError, Network},
+    figures::{Dhcp, Figures, Now},
     import,
     leases::{self, Known},
     reconciler::Reconciler,
@@ -67,7 +68,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Regi
     std::fs::create_dir_all(&config.data).map_err(file(&config.data))?;
     let _alone = alone_in(&config.data)?;
     let store = match &config.database {
-        Some(url) => Store::open_postgres(url.expose()).await?,
+        Some(url) => Store::open_postgres(url.expose(), config.database_ca.as_deref()).await?,
         None => Store::open_sqlite(&config.data.join("region.db")).await?,
     };
     let admin = admin_key(&config.admin_key_file).map_err(file(&config.admin_key_file))?;
@@ -77,9 +78,11 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Regi
     let image_dir = config.data.join("images");
     let images = Images::open(&image_dir).map_err(file(&image_dir))?;
     let machines = Machines::new(store.clone());
-    let bmcs = Bmcs::new(&config.bmcs).map_err(file(Path::new("a ca_file of [[bmc]]")))?;
+    let figures = Figures::default();
+    let bmcs = Bmcs::new(&config.bmcs, figures.clone()).map_err(file(Path::new("a ca_file of [[bmc]]")))?;
     let metrics = Metrics::default();
     let mut services = JoinSet::new();
+    let mut pools = Vec::new();
 
     // Ports first: a region that cannot have one says so before it does anything.
     let api = http_base::bind(config.api, "the MAAS API").await?;
@@ -87,7 +90,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Regi
     for network in &config.networks {
         let socket = dhcp::bind(&network.interface, dhcp::SERVER_PORT)
             .map_err(|e| RegionError::Port(e.to_string()))?;
-        let known = Known(machines.clone());
+        let known = Known { machines: machines.clone(), figures: figures.clone() };
         let changes = store.watch(store.revision());
         let server = Arc::new(Dhcp::new(
             dhcp_config(network),
@@ -96,14 +99,16 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Regi
             known.clone(),
             known,
         ));
-        let serving = server.clone();
+        let range = dhcp::Range { first: network.dynamic.0, last: network.dynamic.1 };
+        pools.push((network.cidr.to_string(), server.clone(), range));
+        let (serving, machines) = (server.clone(), machines.clone());
         services.spawn(async move { match serving.run(socket).await {} });
         services.spawn(async move {
-            leases::forget_deleted(&server, changes).await;
+            leases::forget_deleted(&server, &machines, changes).await;
             Ok(("DHCP", "the store is closed".to_owned()))
         });
     }
-    crate::names::spawn(&mut services, &config, &machines).await?;
+    let dns = crate::names::spawn(&mut services, &config, &machines, &figures).await?;
 
     for dir in &config.images {
         if let Err(error) = import::import(&store, &images, dir).await {
@@ -123,14 +128,19 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Regi
         ephemeral: config.ephemeral.clone(),
         base,
     };
-    let boot_routes = boot_service
-        .router()
-        .merge(agents)
-        .merge(cloud_init.clone())
-        .merge(http_base::upkeep(metrics.clone()));
+    let boot_routes = boot_service.router().merge(agents).merge(cloud_init.clone());
+    let boot_routes = metrics.count("boot", boot_routes).merge(http_base::upkeep(metrics.clone()));
     let power = Arc::new(Control { machines: machines.clone(), bmcs: bmcs.clone() });
     let state = maas_api::State::new(machines.clone(), images, power, maas_api::Settings::default());
-    let api_routes = maas_api::router(Arc::new(state)).merge(cloud_init).merge(http_base::upkeep(metrics));
+    let api_routes = metrics.count("api", maas_api::router(Arc::new(state)).merge(cloud_init));
+    let api_routes = api_routes.merge(http_base::upkeep(metrics.clone()));
+    let queue = Queue::new();
+    metrics.register(|registry| {
+        store.register(registry);
+        figures.register(registry);
+        let now = Now { machines: machines.clone(), queue: queue.clone(), dns, dhcp: pools };
+        registry.register_collector(Box::new(now));
+    });
     for (name, listener, routes) in [("boot HTTP", boot, boot_routes), ("the MAAS API", api, api_routes)] {
         let stop = stop.clone();
         services.spawn(async move {
@@ -138,7 +148,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Regi
         });
     }
     services.spawn(async move {
-        Reconciler { machines, bmcs }.run().await;
+        Reconciler { machines, bmcs, queue, figures }.run().await;
         Ok(("the reconciler", String::new()))
     });
     tracing::info!(api = %config.api, boot = %config.boot, "region is up");

@@ -12,7 +12,7 @@ use crate::{
     Audit, Batch, CommitError,
     batch::Key,
     decide::{Decided, Known, Presence, Row, Written, decide, interests},
-    log::Range,
+    log::{Range, surplus},
     shared::News,
     view::{Entry, View},
 };
@@ -52,6 +52,9 @@ pub(super) enum Failure {
     /// It was lost; if during the commit, nobody knows whether that is written.
     #[error("PostgreSQL was lost: {0}")]
     Lost(String),
+    /// The log no longer has what was asked for.
+    #[error("the log no longer has these revisions")]
+    Compacted,
     /// What is there is not what we left there.
     #[error("{0}")]
     Strange(String),
@@ -140,6 +143,9 @@ pub(super) async fn news(client: &mut Client, revision: u64) -> Result<News, Fai
         )
         .await?;
     let log: Vec<Audit> = rows.iter().map(audit).collect::<Result<_, _>>()?;
+    if log.first().is_some_and(|first| first.revision != revision + 1) {
+        return Err(Failure::Compacted);
+    }
     if log.last().is_some_and(|last| last.revision != revision + log.len() as u64) {
         return Err(Failure::Strange(format!(
             "the log has a gap after revision {revision}; was the database changed by hand? Start again to read it anew"
@@ -168,18 +174,42 @@ pub(super) async fn news(client: &mut Client, revision: u64) -> Result<News, Fai
 pub(super) async fn commit(
     client: &mut Client,
     batches: &[Batch],
+    keep: u64,
 ) -> Result<Vec<Result<Decided, CommitError>>, Failure> {
     let transaction = client.transaction().await?;
     transaction.execute(LOCK, &[]).await?;
-    let revision = transaction.query_one("SELECT max(revision) FROM log", &[]).await?;
+    let (first, revision) = bounds(&transaction).await?;
     let known = look_up(&transaction, batches).await?;
-    let judged = decide(batches, known, number(&revision, 0)?, Timestamp::now());
+    let judged = decide(batches, known, revision, Timestamp::now());
     let holding: Vec<&Decided> = judged.iter().flatten().collect();
     if !holding.is_empty() {
         write(&transaction, &holding).await?;
+        forget(&transaction, first, revision + holding.len() as u64, keep).await?;
         transaction.commit().await.map_err(|error| Failure::Lost(explain(&error)))?;
     }
     Ok(judged)
+}
+
+/// Forgets what the log has more than `keep` batches.
+pub(super) async fn trim(client: &mut Client, keep: u64) -> Result<(), Failure> {
+    let transaction = client.transaction().await?;
+    transaction.execute(LOCK, &[]).await?;
+    let (first, last) = bounds(&transaction).await?;
+    forget(&transaction, first, last, keep).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// First and last revision of the log.
+async fn bounds(transaction: &Transaction<'_>) -> Result<(u64, u64), Failure> {
+    let row = transaction.query_one("SELECT min(revision), max(revision) FROM log", &[]).await?;
+    Ok((number(&row, 0)?, number(&row, 1)?))
+}
+
+async fn forget(transaction: &Transaction<'_>, first: u64, last: u64, keep: u64) -> Result<(), Failure> {
+    if let Some(upto) = surplus(first, last, keep) {
+        transaction.execute("DELETE FROM log WHERE revision <= $1", &[&upto.cast_signed()]).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn read_log(client: &Client, range: Range) -> Result<Vec<Audit>, Failure> {

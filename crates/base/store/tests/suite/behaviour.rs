@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::support::{Note, Place, SCOPE, within};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{Batch, CommitError, Document, Store};
+use store::{Batch, CommitError, Document, Store, WatchEnd};
 
 /// A person, as three builds of different age know them.
 mod person {
@@ -78,7 +78,50 @@ async fn a_watch_ends_with_the_store_and_not_before() {
     store.commit(Batch::new("t", "t").create(SCOPE, "n", &Note::new("x"))).await.unwrap();
     drop(store);
     assert_eq!(&*within(watch.next()).await.unwrap().id, "n");
-    assert!(within(watch.next()).await.is_none());
+    assert_eq!(within(watch.next()).await, Err(WatchEnd::Closed));
+}
+
+#[tokio::test]
+async fn a_watch_from_before_the_log_says_so() {
+    let place = Place::file();
+    let store = place.open().await;
+    for id in ["a", "b", "c"] {
+        store.commit(Batch::new("t", "t").create(SCOPE, id, &Note::new("x"))).await.unwrap();
+    }
+    store.keep_log(1).await.unwrap();
+    store.close().await;
+    let store = place.open().await;
+    let mut watch = store.watch(2);
+    let error = within(watch.next()).await.unwrap_err();
+    assert_eq!(error, WatchEnd::Compacted { place: 2, first: 4 });
+    assert!(
+        error.to_string().starts_with("revision 2 is compacted: the log begins at 4; list again"),
+        "{error}"
+    );
+    watch = store.watch(store.revision());
+    store.commit(Batch::new("t", "t").create(SCOPE, "d", &Note::new("x"))).await.unwrap();
+    assert_eq!(&*within(watch.next()).await.unwrap().id, "d");
+}
+
+#[tokio::test]
+async fn commits_are_counted_and_timed() {
+    let store = Store::in_memory().await;
+    let mut registry = prometheus_client::registry::Registry::default();
+    store.register(&mut registry);
+    let create = || store.commit(Batch::new("t", "t").create(SCOPE, "n", &Note::new("x")));
+    create().await.unwrap();
+    create().await.unwrap_err();
+    let mut text = String::new();
+    prometheus_client::encoding::prometheus_text::encode(&mut text, &registry).unwrap();
+    for line in [
+        "# TYPE store_commit_duration_seconds histogram",
+        "store_commit_duration_seconds_count{result=\"written\"} 1",
+        "store_commit_duration_seconds_count{result=\"conflict\"} 1",
+        "# TYPE store_revision gauge",
+        "store_revision 2",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
+    }
 }
 
 #[tokio::test]
@@ -141,13 +184,13 @@ async fn opening_what_cannot_be_opened_says_why() {
     let error = Store::open_sqlite(&other).await.unwrap_err().to_string();
     assert!(error.contains("no SQLite database"), "{error}");
 
-    let error = Store::open_postgres("postgres://u:hunter2@localhost/x?sslmode=require")
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("sslmode=disable") && !error.contains("hunter2"), "{error}");
+    let url = "postgres://u:hunter2@127.0.0.1:1/x?sslmode=require";
+    let error = Store::open_postgres(url, None).await.unwrap_err().to_string();
+    assert!(error.contains("by TLS; sslmode=disable") && !error.contains("hunter2"), "{error}");
+    let error = Store::open_postgres(url, Some(&other)).await.unwrap_err().to_string();
+    assert!(error.contains("other.db") && error.contains("give a PEM file"), "{error}");
     let error =
-        Store::open_postgres("postgres://u:hunter2@localhost/x?what=1").await.unwrap_err().to_string();
+        Store::open_postgres("postgres://u:hunter2@localhost/x?what=1", None).await.unwrap_err().to_string();
     assert!(error.contains("URL cannot be read") && !error.contains("hunter2"), "{error}");
 }
 

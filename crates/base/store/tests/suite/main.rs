@@ -5,5 +5,7 @@
 
 mod behaviour;
 mod crash;
+mod full;
 mod model;
 mod support;
+mod tls;

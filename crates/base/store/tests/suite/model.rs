@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::{Note, Place, SCOPE, postgres::Server, runtime, within};
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
-use store::{Audit, Batch, CommitError, Store, Touched};
+use store::{Audit, Batch, CommitError, Store, Touched, WatchEnd};
 
 /// What the property does, one after another.
 #[derive(Debug, Clone)]
 enum Event {
     Commit(Vec<Do>),
+    Keep(u8),
     Reopen,
 }
 
@@ -42,7 +43,32 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (0u8..3, 0u8..2).prop_map(|(name, owner)| Do::Claim { name, owner }),
         1 => (0u8..3, 0u8..2).prop_map(|(name, owner)| Do::Unclaim { name, owner }),
     ];
-    prop_oneof![12 => vec(step, 0..4).prop_map(Event::Commit), 1 => Just(Event::Reopen)]
+    prop_oneof![
+        12 => vec(step, 0..4).prop_map(Event::Commit),
+        1 => (0u8..20).prop_map(Event::Keep),
+        1 => Just(Event::Reopen),
+    ]
+}
+
+/// What is left of the log, and what a watch can still be given.
+#[derive(Debug)]
+struct Log {
+    /// All that was ever written.
+    history: Vec<Audit>,
+    /// First revision that is still there.
+    first: u64,
+    keep: u64,
+    /// Changes after this one are in memory, whatever the log has.
+    opened: u64,
+}
+
+impl Log {
+    fn trim(&mut self, last: u64) {
+        let keep = self.keep.max(1);
+        if last + 1 - self.first > keep + (keep / 8).min(256) {
+            self.first = last + 1 - keep;
+        }
+    }
 }
 
 /// The store as one would explain it to somebody.
@@ -174,13 +200,21 @@ async fn follows_the_model(place: &Place, events: &[Event]) -> Result<(), TestCa
     let mut store = place.open().await;
     let mut model = Model { revision: 1, ..Model::default() };
     let mut changes = BTreeSet::new();
+    let creation = store.audit(1).await.unwrap();
+    let mut log = Log { history: creation, first: 1, keep: 100_000, opened: 1 };
     for (number, event) in events.iter().enumerate() {
         match event {
             Event::Reopen if place.lasts() => {
                 store.close().await;
                 store = place.open().await;
+                (log.opened, log.keep) = (model.revision, 100_000);
             }
             Event::Reopen => {}
+            Event::Keep(batches) => {
+                store.keep_log(u64::from(*batches)).await.unwrap();
+                log.keep = u64::from(*batches);
+                log.trim(model.revision);
+            }
             Event::Commit(steps) => {
                 let before = model.clone();
                 let (batch, verdict) =
@@ -190,6 +224,10 @@ async fn follows_the_model(place: &Place, events: &[Event]) -> Result<(), TestCa
                     CommitError::Taken { holder, .. } => Refused::Taken(holder),
                     CommitError::Backend(reason) => panic!("{reason}"),
                 });
+                if answer.is_ok() {
+                    log.history.extend(store.audit(1).await.unwrap());
+                    log.trim(model.revision);
+                }
                 prop_assert_eq!(answer, verdict.map(|()| model.revision));
                 changes.extend(difference(&before, &model));
             }
@@ -208,39 +246,41 @@ async fn follows_the_model(place: &Place, events: &[Event]) -> Result<(), TestCa
     let mut audit = store.audit(u32::MAX).await.unwrap();
     audit.reverse();
     prop_assert_eq!(
-        audit.iter().map(|entry| entry.revision).collect::<Vec<_>>(),
+        log.history.iter().map(|entry| entry.revision).collect::<Vec<_>>(),
         (1..=model.revision).collect::<Vec<_>>()
     );
+    prop_assert_eq!(&audit, &log.history[usize::try_from(log.first).unwrap() - 1..]);
     prop_assert!(
-        audit
+        log.history
             .iter()
             .skip(1)
             .all(|entry| entry.principal == "user:test" && entry.action.starts_with("event."))
     );
 
-    let mut seen = Seen::new();
     for from in [1, model.revision / 2 + 1, model.revision] {
-        seen.extend(replay(&store, &audit, from).await?);
+        replay(&store, &log, from).await?;
     }
     // Not equal: a document that comes and goes within one batch is told, though no state shows it.
-    prop_assert!(changes.is_subset(&seen), "{:?} not in {:?}", changes, seen);
+    let all: BTreeSet<_> = told(&log.history).into_iter().collect();
+    prop_assert!(changes.is_subset(&all), "{:?} not in {:?}", changes, all);
     store.close().await;
     Ok(())
 }
 
-/// Changes as `(revision, id, version)`.
-type Seen = BTreeSet<(u64, String, Option<u64>)>;
-
-/// Watches from `from` and requires just what the audit says, in its order.
-async fn replay(store: &Store, audit: &[Audit], from: u64) -> Result<Seen, TestCaseError> {
+/// Watches from `from` and requires just what was written since, in its order, or to be told that this is gone.
+async fn replay(store: &Store, log: &Log, from: u64) -> Result<(), TestCaseError> {
     let mut watch = store.watch(from);
-    let mut seen = Seen::new();
-    for (revision, id, version) in told(audit).into_iter().filter(|(revision, ..)| *revision > from) {
+    if from + 1 < log.first && from < log.opened {
+        let compacted = Err(WatchEnd::Compacted { place: from, first: log.first });
+        prop_assert_eq!(&within(watch.next()).await, &compacted);
+        prop_assert_eq!(&within(watch.next()).await, &compacted);
+        return Ok(());
+    }
+    for (revision, id, version) in told(&log.history).into_iter().filter(|(revision, ..)| *revision > from) {
         let change = within(watch.next()).await.unwrap();
         prop_assert_eq!((change.revision, &*change.id, change.version), (revision, &*id, version));
-        seen.insert((revision, id, version));
     }
-    Ok(seen)
+    Ok(())
 }
 
 /// All changes of documents in the audit, in order.
@@ -365,6 +405,46 @@ async fn postgres_with_many_writers_in_several_processes() {
     // Opened at once, on purpose: each finds no tables.
     let (one, two, three) = tokio::join!(place.open(), place.open(), place.open());
     many_writers(&[one, two, three]).await;
+}
+
+/// A process that slept while the log was trimmed reads everything anew, and its watchers are told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_log_is_trimmed_under_another_process() {
+    let Some(server) = Server::start().await else { return };
+    let place = server.place().await;
+    let (one, two) = tokio::join!(place.open(), place.open());
+    let mut watch = two.watch(1);
+    one.keep_log(1).await.unwrap();
+    // Written in groups, so the other finds holes.
+    let commits = (0..50).map(|number| {
+        let (one, id) = (one.clone(), format!("n{number}"));
+        tokio::spawn(async move {
+            one.commit(Batch::new("t", "t").create(SCOPE, &id, &Note::count(number))).await
+        })
+    });
+    let mut last = 0;
+    for commit in commits.collect::<Vec<_>>() {
+        last = last.max(within(commit).await.unwrap().unwrap());
+    }
+    within(two.at_least(last)).await;
+    assert_eq!(two.list::<Note>(SCOPE).len(), 50);
+    assert_eq!(two.audit(u32::MAX).await.unwrap().len(), 1);
+    let (mut seen, mut compacted) = (0, 0);
+    while seen + compacted < 50 {
+        match within(watch.next()).await {
+            Ok(_) => seen += 1,
+            Err(WatchEnd::Compacted { first, .. }) => {
+                compacted = usize::try_from(first - 1).unwrap() - seen;
+                watch = two.watch(last);
+                break;
+            }
+            Err(WatchEnd::Closed) => panic!("not closed"),
+        }
+    }
+    assert!(compacted > 0, "nothing was missed: the test shows nothing");
+    let update = Batch::new("t", "t").delete::<Note>(SCOPE, "n0", 1);
+    one.commit(update).await.unwrap();
+    assert_eq!(within(watch.next()).await.unwrap().version, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -47,7 +47,7 @@ impl Place {
         match self {
             Self::Memory => Store::in_memory().await,
             Self::File { path, .. } => Store::open_sqlite(path).await.unwrap(),
-            Self::Schema { url } => Store::open_postgres(url).await.unwrap(),
+            Self::Schema { url } => Store::open_postgres(url, None).await.unwrap(),
         }
     }
 

@@ -14,12 +14,18 @@ use super::Place;
 pub struct Server {
     child: Child,
     folder: tempfile::TempDir,
+    port: u16,
     schemas: AtomicU32,
 }
 
 impl Server {
     /// A running server, or `None` with a printed line where PostgreSQL is not installed.
     pub async fn start() -> Option<Self> {
+        Self::start_with(5432, |_| Vec::new()).await
+    }
+
+    /// With a port, and settings that may need files in the folder, which will be the server's own.
+    pub async fn start_with(port: u16, settings: impl FnOnce(&Path) -> Vec<String>) -> Option<Self> {
         let Some(programs) = programs() else {
             println!(
                 "skipped: no PostgreSQL server under /usr/lib/postgresql (Debian: apt-get install postgresql)"
@@ -42,6 +48,8 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let settings = settings(folder.path());
+        person.own(folder.path());
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let child = person
             .command(&programs.join("postgres"))
@@ -49,14 +57,16 @@ impl Server {
             .arg(&data)
             .arg("-k")
             .arg(folder.path())
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=16MB"])
+            .args(["-c", "listen_addresses=", "-p", &port.to_string()])
+            .args(settings.iter().flat_map(|setting| ["-c", setting]))
+            .args(["-c", "fsync=off", "-c", "shared_buffers=16MB"])
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut server = Self { child, folder, schemas: AtomicU32::new(0) };
+        let mut server = Self { child, folder, port, schemas: AtomicU32::new(0) };
         let deadline = Instant::now() + Duration::from_mins(1);
         while server.execute("SELECT 1").await.is_err() {
             let log = fs::read_to_string(server.folder.path().join("log")).unwrap_or_default();
@@ -84,7 +94,7 @@ impl Server {
     }
 
     pub fn url(&self) -> String {
-        format!("host={} user=postgres dbname=postgres", self.folder.path().display())
+        format!("host={} port={} user=postgres dbname=postgres", self.folder.path().display(), self.port)
     }
 }
 
@@ -109,7 +119,7 @@ fn programs() -> Option<PathBuf> {
 /// Who runs the server: not root.
 enum Person {
     Ourselves,
-    Postgres,
+    Postgres { user: u32, group: u32 },
 }
 
 impl Person {
@@ -120,14 +130,30 @@ impl Person {
         let passwd = fs::read_to_string("/etc/passwd").ok()?;
         let line = passwd.lines().find(|line| line.starts_with("postgres:"))?;
         let mut ids = line.split(':').skip(2).map(str::parse::<u32>);
-        chown(folder, Some(ids.next()?.ok()?), Some(ids.next()?.ok()?)).ok()?;
-        Some(Self::Postgres)
+        let person = Self::Postgres { user: ids.next()?.ok()?, group: ids.next()?.ok()? };
+        chown(folder, Some(person.ids()?.0), Some(person.ids()?.1)).ok()?;
+        Some(person)
+    }
+
+    fn ids(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Ourselves => None,
+            Self::Postgres { user, group } => Some((*user, *group)),
+        }
+    }
+
+    /// Gives the files of a folder to the server.
+    fn own(&self, folder: &Path) {
+        let Some((user, group)) = self.ids() else { return };
+        for file in fs::read_dir(folder).unwrap().flatten() {
+            chown(file.path(), Some(user), Some(group)).unwrap();
+        }
     }
 
     fn command(&self, program: &Path) -> Command {
         match self {
             Self::Ourselves => Command::new(program),
-            Self::Postgres => {
+            Self::Postgres { .. } => {
                 // Becomes the program, so the process id is the server's; and it ends if the test is killed.
                 let mut command = Command::new("setpriv");
                 command
