@@ -33,13 +33,14 @@ impl Trouble {
         Self { reason, message: message.into(), retry, fate: Fate::Refused }
     }
 
-    /// As a condition.
+    /// As a condition of what could not be done.
     pub fn verdict(&self) -> Verdict {
-        if self.reason == "MaasUnavailable" {
-            Verdict::unknown(self.reason, self.message.clone())
-        } else {
-            Verdict::no(self.reason, self.message.clone())
-        }
+        Verdict::no(self.reason, self.message.clone())
+    }
+
+    /// As a condition of what could not even be looked at: what was true may still be.
+    pub fn in_the_dark(&self) -> Verdict {
+        Verdict::unknown(self.reason, self.message.clone())
     }
 }
 

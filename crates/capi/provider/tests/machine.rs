@@ -106,13 +106,9 @@ impl World {
 
     fn seen(&self) -> Option<Seen> {
         let object = self.object.clone()?;
-        let mut cluster = Cluster::default();
-        cluster.status = Some(ClusterStatus {
-            initialization: Some(ClusterInitialization {
-                infrastructure_provisioned: Some(true),
-                ..ClusterInitialization::default()
-            }),
-        });
+        let there = ClusterInitialization { infrastructure_provisioned: Some(true), ..Default::default() };
+        let cluster =
+            Cluster { status: Some(ClusterStatus { initialization: Some(there) }), ..Cluster::default() };
         let mut owner = Machine::default();
         owner.spec.bootstrap = Some(Bootstrap { data_secret_name: Some("s".to_owned()) });
         let mut seen = Seen {
@@ -435,4 +431,53 @@ proptest! {
         prop_assert!(world.settle(deployed), "{:#?} {:#?}", world.object, world.boxes);
         prop_assert!(world.provider_id.as_ref().is_some_and(|id| id.starts_with("maas:///east/aaaaa")));
     }
+}
+
+/// An object as the existing provider leaves it behind: ids, but no mark of ours.
+fn taken_over(state: Status, deleted: bool) -> World {
+    let mut world = World::new(&[false, false], &[0, 0], true);
+    world.boxes[0].host.status = state;
+    let object = world.object.as_mut().unwrap();
+    object.metadata.finalizers = Some(vec![capi_types::MACHINE_FINALIZER.to_owned()]);
+    object.metadata.deletion_timestamp = deleted.then_some(Time(world.now));
+    object.spec.system_id = Some("aaaaa0".to_owned());
+    object.spec.provider_id = Some("maas:///west/aaaaa0".to_owned());
+    world
+}
+
+#[test]
+fn a_node_of_another_provider_is_taken_over_untouched() {
+    let mut world = taken_over(Status::Deployed, false);
+    world.reconcile(Fault::None);
+    let object = world.object.clone().unwrap();
+    // Not even the zone in the provider id, which is another one now.
+    assert_eq!(object.spec.provider_id.as_deref(), Some("maas:///west/aaaaa0"));
+    assert!(object.status.unwrap().ready);
+    assert_eq!(world.boxes[0].host.status, Status::Deployed);
+    assert_eq!(world.version, 0, "nothing but its status is written");
+}
+
+#[test]
+fn what_is_lost_is_said_and_never_replaced_in_place() {
+    for state in [Status::Ready, Status::FailedDeployment, Status::Releasing, Status::Broken] {
+        let mut world = taken_over(state, false);
+        let provisioned = capi_types::Initialization { provisioned: Some(true) };
+        let status =
+            capi_types::MaasMachineStatus { initialization: Some(provisioned), ..Default::default() };
+        world.object.as_mut().unwrap().status = Some(status);
+        world.reconcile(Fault::None);
+        let status = world.object.clone().unwrap().status.unwrap();
+        assert_eq!(status.conditions[0].reason, "MachineTerminatedReason", "{state:?}");
+        assert!(!status.ready && status.initialization.unwrap().provisioned == Some(true));
+        assert_eq!(world.boxes[0].host.status, state, "nothing is done to it");
+        assert_eq!(world.boxes[1].host.status, Status::Ready);
+    }
+}
+
+#[test]
+fn a_machine_of_another_provider_is_given_back_and_wiped() {
+    let mut world = taken_over(Status::Deployed, true);
+    world.boxes[0].written = true;
+    assert!(world.settle(|world| world.object.is_none()));
+    assert_eq!(world.boxes[0].host.status, Status::Ready);
 }

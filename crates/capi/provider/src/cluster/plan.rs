@@ -82,7 +82,7 @@ pub fn plan(seen: &Seen) -> Plan {
     let records = match &seen.dns {
         Look::Told(records) => records,
         Look::Failed(trouble) => {
-            let verdict = Some(Verdict { reason: "LoadBalancerFailed", ..trouble.verdict() });
+            let verdict = Some(Verdict { reason: "LoadBalancerFailed", ..trouble.in_the_dark() });
             return Plan { step: Step::Wait(trouble.retry), verdict };
         }
         Look::NotAsked => return quiet(Step::Wait(SOON)),
@@ -129,7 +129,9 @@ fn deleting(seen: &Seen) -> Plan {
         return wait(format!("{} machines are being deleted first", seen.machines.len()));
     }
     match &seen.dns {
-        Look::Failed(trouble) => Plan { step: Step::Wait(trouble.retry), verdict: Some(trouble.verdict()) },
+        Look::Failed(trouble) => {
+            Plan { step: Step::Wait(trouble.retry), verdict: Some(trouble.in_the_dark()) }
+        }
         Look::NotAsked => Plan { step: Step::Finish, verdict: None },
         Look::Told(records) => match records.first() {
             Some(record) => Plan { step: Step::DeleteName(record.id), verdict: None },

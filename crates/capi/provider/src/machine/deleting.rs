@@ -12,7 +12,7 @@ pub fn plan(seen: &Seen, now: Timestamp) -> Plan {
     }
     let (marked, named) = match &seen.maas {
         Look::Told { marked, named } => (marked.as_slice(), named.as_ref()),
-        Look::Failed(trouble) => return Plan::said(Step::Wait(trouble.retry), trouble.verdict()),
+        Look::Failed(trouble) => return Plan::said(Step::Wait(trouble.retry), trouble.in_the_dark()),
     };
     if let Some(id) = seen.releasing() {
         let host = marked.iter().chain(named).find(|host| host.system_id == id);

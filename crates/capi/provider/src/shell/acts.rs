@@ -178,8 +178,7 @@ impl Context {
             comment: Some(format!("{} of Cluster API", seen.object.name_any())),
         };
         match self.maas.deploy(system_id, &wanted).await {
-            // It is deploying already: the answer to an earlier call was lost.
-            Ok(_) | Err(MaasError::Conflict { .. }) => Ok(()),
+            Ok(_) => Ok(()),
             Err(error) => {
                 let trouble = Trouble::from(error);
                 let message = format!("{system_id} cannot be deployed: {}", trouble.message);

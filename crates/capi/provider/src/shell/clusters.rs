@@ -23,7 +23,7 @@ use maas_client::DnsResourceForm;
 use tokio::sync::watch;
 
 use super::{Context, Error, Failure, STEPS, acts::Done, after, again, is_conflict, workload::is_ready};
-use crate::cluster::{self, Look, Record, Seen, Step, control_planes, fqdn, plan};
+use crate::cluster::{self, ControlPlane, Look, Record, Seen, Step, control_planes, fqdn, plan};
 
 type Meta = PartialObjectMeta<MaasCluster>;
 
@@ -152,7 +152,7 @@ async fn answering(context: &Context, seen: &Seen, namespace: &str) -> Result<Ve
     let Some(owner) = &seen.owner else { return Ok(Vec::new()) };
     let candidates: Vec<String> = control_planes(&seen.machines, &[])
         .into_iter()
-        .filter(|one| one.is_running())
+        .filter(ControlPlane::is_running)
         .filter_map(|one| one.address)
         .collect();
     if candidates.is_empty() {
