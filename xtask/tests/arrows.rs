@@ -12,6 +12,8 @@ fn allowed(layer: &str) -> &'static [&'static str] {
         "contract" => &["base", "contract"],
         // The one exception: power's tests run against the lab's virtual BMC (a dev-dependency, not counted here).
         "metal" => &["base", "contract", "metal"],
+        "capi" => &["base", "contract", "capi"],
+        "gateway" => &["base", "contract", "capi", "gateway"],
         "lab" => &["base", "contract", "lab"],
         "cli" => &["base", "contract", "bundle"],
         "bessemer" => &["base", "contract", "metal", "lab", "bundle", "cli"],
