@@ -33,13 +33,13 @@ pub fn run(target: Option<&str>, seconds: u32) -> Result<()> {
     if !build.success() {
         bail!("the targets do not build");
     }
-    let built = folder.join("target").join(&triple).join("release");
+    let programs = folder.join("target").join(&triple).join("release");
     for name in chosen {
         let grown = folder.join("target/corpus").join(name);
         let findings = folder.join("target/findings").join(name);
         fs::create_dir_all(&grown)?;
         fs::create_dir_all(&findings)?;
-        let done = Command::new(built.join(name))
+        let done = Command::new(programs.join(name))
             .args([&grown, &folder.join("corpus").join(name)])
             .arg(format!("-artifact_prefix={}/", findings.display()))
             .args([format!("-max_total_time={seconds}"), format!("-timeout={SLOW}")])

@@ -41,9 +41,10 @@ fn needs_root(missing: &[&str]) -> String {
         .to_owned();
     if !missing.is_empty() {
         let list = missing.join(" ");
-        text += &format!(
-            "; that installs the Debian packages that are missing, or as root:\n  apt-get install {list}"
+        text.push_str(
+            "; that installs the Debian packages that are missing, or as root:\n  apt-get install ",
         );
+        text.push_str(&list);
     }
     text
 }
