@@ -80,7 +80,7 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
-    /// Build what the lab boots (kernel, agent, images) into the cache, and say where it is.
+    /// Build what the lab boots (kernel, agent, images) and what clusters run into the cache, and say where it is.
     Bundle,
 }
 
@@ -93,7 +93,12 @@ fn main() -> ExitCode {
         Command::E2e { name, machines, times, seed } => e2e::run(name, machines, times, seed),
         Command::Bench { name, machines, output, check } => bench::run(name, machines, output, check),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
-        Command::Bundle => site::Bundle::build().map(|bundle| println!("{bundle:#?}")),
+        Command::Bundle => site::Bundle::build().and_then(|lab| {
+            let say = |line: &str| narrate::say(&format!("  {line}"));
+            let components = bundle::components::build(&bundle::Cache::user(), &say)?;
+            println!("{lab:#?}\ncomponents: {}", components.folder().display());
+            Ok(())
+        }),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -20,6 +20,7 @@ const LAB: &[&str] = &[
     "qemu-system-x86",
     "qemu-utils",
     "seabios",
+    "skopeo",
     "tftp-hpa",
     "util-linux",
     "zstd",

@@ -1,10 +1,11 @@
 //! Components, images, node images: build, fetch, verify.
 //!
-//! Two things are built here, from Debian packages of the host's own mirror, and kept in one content-addressed
-//! [`Cache`]:
+//! Three things are built here, from Debian packages of the host's own mirror and from Go modules, and kept in one
+//! content-addressed [`Cache`]:
 //!
 //! - [`ephemeral::build`]: the small system that a machine boots over the network (`vmlinuz`, `initrd`);
-//! - [`image::build`]: bootable Debian disk images (`disk.img.zst`).
+//! - [`image::build`]: bootable Debian disk images (`disk.img.zst`);
+//! - [`components::build`]: what clusters and the engine run, with container images.
 //!
 //! Nothing is installed on the host. The tools that have to be there are named by [`packages`].
 #![cfg_attr(
@@ -15,6 +16,7 @@
 mod agent;
 mod cache;
 mod command;
+pub mod components;
 pub mod cpio;
 mod debian;
 pub mod ephemeral;
@@ -59,4 +61,7 @@ pub enum BuildError {
     /// Building or keeping the result failed.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// What was built is no bundle.
+    #[error(transparent)]
+    Bundle(#[from] components::BundleError),
 }

@@ -1,0 +1,3 @@
+module bessemer.local/components/pause
+
+go 1.26.0
