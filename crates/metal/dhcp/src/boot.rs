@@ -11,10 +11,6 @@ pub(crate) struct Loader {
     pub over_http: bool,
 }
 
-/// Option 175 for iPXE: in it, option 176 (`no-pxedhcp`) says that no other server's boot offer is worth waiting
-/// for. Without it iPXE waits two seconds and more for a proxy DHCP server (<https://ipxe.org/howto/dhcpd>).
-pub(crate) const NO_PROXY: [u8; 3] = [176, 1, 1];
-
 /// The loader for a client; `None` for an architecture without one.
 pub(crate) fn loader(client: &Message, subnet: &Subnet) -> Option<Loader> {
     let by_tftp = |file: &str| Some(Loader { file: file.to_owned(), over_http: false });
@@ -31,7 +27,7 @@ pub(crate) fn loader(client: &Message, subnet: &Subnet) -> Option<Loader> {
 }
 
 /// iPXE sends its user class bare; RFC 3004 wants a length before it. Either will do.
-pub(crate) fn is_ipxe(client: &Message) -> bool {
+fn is_ipxe(client: &Message) -> bool {
     client.options.get(code::IPXE).is_some()
         || matches!(client.options.get(code::USER_CLASS), Some(b"iPXE" | b"\x04iPXE"))
 }

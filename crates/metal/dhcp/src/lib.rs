@@ -11,7 +11,7 @@
 //! |---|---|
 //! | a MAC with a fixed address on this subnet | that address |
 //! | any other MAC | an address of the subnet's dynamic range, its old one if it can |
-//! | iPXE (user class, or option 175) | `{boot_url}/ipxe.cfg`, and word that there is no proxy DHCP server |
+//! | iPXE (user class, or option 175) | `{boot_url}/ipxe.cfg` |
 //! | BIOS (option 93 = 0, or none) | `undionly.kpxe` by TFTP |
 //! | x64 UEFI (7, 9) | `ipxe.efi` by TFTP |
 //! | x64 UEFI HTTP boot (16) | `{boot_url}/ipxe.efi` and option 60 `HTTPClient` |

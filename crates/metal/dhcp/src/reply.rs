@@ -108,9 +108,6 @@ fn settings(answer: &mut Message, client: &Message, subnet: &Subnet, hostname: O
             answer.file = loader.file.into_bytes();
         }
     }
-    if boot::is_ipxe(client) {
-        options.set(code::IPXE, boot::NO_PROXY);
-    }
     list(options, code::DNS_SERVER, &subnet.dns);
     options.set(code::BROADCAST_ADDRESS, subnet.cidr.broadcast().octets());
     if let Some(hostname) = hostname {
@@ -248,17 +245,6 @@ pub(crate) mod tests {
         assert_eq!(answer.file, b"undionly.kpxe");
         assert_eq!(answer.xid, 7);
         assert_eq!(Message::parse(&answer.encode()), Ok(answer));
-    }
-
-    #[test]
-    fn only_ipxe_is_told_not_to_wait_for_a_proxy() {
-        let mut message = request();
-        message.options.set(code::ARCHITECTURE, [0, 0]);
-        let answer = reply(&message, &Decision::Ack(lease()), &config()).unwrap();
-        assert_eq!(answer.options.get(code::IPXE), None);
-        message.options.set(code::USER_CLASS, *b"iPXE");
-        let answer = reply(&message, &Decision::Ack(lease()), &config()).unwrap();
-        assert_eq!(answer.options.get(code::IPXE), Some([176, 1, 1].as_slice()));
     }
 
     #[test]
