@@ -117,14 +117,14 @@ mod tests {
     /// Deploying again always leads through a release.
     #[test]
     fn nothing_but_allocated_becomes_deploying() {
-        for from in Status::ALL {
+        for from in Status::all() {
             assert_eq!(from.may_become(Deploying), from == Allocated, "{from:?}");
         }
     }
 
     #[test]
     fn every_failure_is_a_legal_move() {
-        for from in Status::ALL {
+        for from in Status::all() {
             if let Some(to) = from.failed() {
                 assert!(from.may_become(to), "{from:?} -> {to:?}");
             }

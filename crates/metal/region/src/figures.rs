@@ -151,7 +151,7 @@ impl Collector for Now {
         }
         let mut machines =
             encoder.encode_descriptor("machines", "Machines by status.", None, MetricType::Gauge)?;
-        for status in Status::ALL {
+        for status in Status::all() {
             let there = by_status.get(&status).copied().unwrap_or_default();
             gauge(&mut machines, ("status", status.label()), there)?;
         }
