@@ -5,18 +5,20 @@ mod clusters;
 mod machines;
 mod workload;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
 use kube::{
     Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
     core::{NamespaceResourceScope, PartialObjectMeta},
     runtime::{
         controller::Action,
         events::{Event, EventType, Recorder},
+        reflector::{Lookup, Store},
     },
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 pub use clusters::run as run_clusters;
 pub use machines::run as run_machines;
@@ -105,10 +107,7 @@ impl Context {
     /// The object that owns `child`, by an owner reference of its kind.
     async fn owner<K>(&self, child: &impl ResourceExt) -> Result<Option<K>, kube::Error>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + std::fmt::Debug,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
     {
         let group = |version: &str| version.split('/').next() == Some(&K::group(&()));
         let named = child
@@ -140,6 +139,35 @@ impl Context {
         if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
             tracing::debug!(%error, reason, "an event could not be written");
         }
+    }
+}
+
+/// Calls `synced` once everything that `store` watches is known.
+fn announce<K>(store: Store<K>, synced: impl FnOnce() + Send + 'static)
+where
+    K: Lookup<DynamicType = ()> + Clone + Send + Sync + 'static,
+{
+    tokio::spawn(async move {
+        if store.wait_until_ready().await.is_ok() {
+            synced();
+        }
+    });
+}
+
+/// Writes an object's status, if it is another than `before`.
+async fn tell<K, S>(api: &Api<K>, object: &K, before: Option<&S>, status: &S) -> Result<(), kube::Error>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+    S: Serialize + PartialEq,
+{
+    if before == Some(status) {
+        return Ok(());
+    }
+    let patch = Patch::Merge(serde_json::json!({ "status": status }));
+    match api.patch_status(&object.name_any(), &PatchParams::default(), &patch).await {
+        // It went meanwhile.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other.map(drop),
     }
 }
 

@@ -22,7 +22,9 @@ use kube::{
 use maas_client::DnsResourceForm;
 use tokio::sync::watch;
 
-use super::{Context, Error, Failure, STEPS, acts::Done, after, again, is_conflict, workload::is_ready};
+use super::{
+    Context, Error, Failure, STEPS, acts::Done, after, again, announce, is_conflict, tell, workload::is_ready,
+};
 use crate::cluster::{self, ControlPlane, Look, Record, Seen, Step, control_planes, fqdn, plan};
 
 type Meta = PartialObjectMeta<MaasCluster>;
@@ -38,12 +40,7 @@ pub async fn run(
 ) {
     let controller = Controller::new(context.watched::<MaasCluster>(), watcher::Config::default());
     let store = controller.store();
-    let known = store.clone();
-    tokio::spawn(async move {
-        if known.wait_until_ready().await.is_ok() {
-            synced();
-        }
-    });
+    announce(store.clone(), synced);
     controller
         .watches(context.watched_whole::<Cluster>(), watcher::Config::default(), |cluster| {
             let infrastructure = cluster.spec.infrastructure_ref.as_ref()?;
@@ -79,12 +76,19 @@ async fn reconcile(meta: Arc<Meta>, context: Arc<Context>) -> Result<Action, Err
         let plan = plan(&seen);
         if plan.step == Step::Leave {
             if cluster::is_paused(&seen.object, seen.owner.as_ref()) {
-                tell(&api, &seen, &cluster::status(&seen, None, now)).await?;
+                tell(&api, &seen.object, seen.object.status.as_ref(), &cluster::status(&seen, None, now))
+                    .await?;
             }
             return Ok(Action::await_change());
         }
         if plan.verdict.is_some() {
-            tell(&api, &seen, &cluster::status(&seen, plan.verdict.as_ref(), now)).await?;
+            tell(
+                &api,
+                &seen.object,
+                seen.object.status.as_ref(),
+                &cluster::status(&seen, plan.verdict.as_ref(), now),
+            )
+            .await?;
         }
         match act(&context, &api, &seen, &plan.step).await {
             Ok(Done::LookAgain) => {}
@@ -96,7 +100,13 @@ async fn reconcile(meta: Arc<Meta>, context: Arc<Context>) -> Result<Action, Err
                 tracing::info!(cluster = %name, %namespace, reason = trouble.reason, "{}", trouble.message);
                 let verdict =
                     crate::conditions::Verdict { reason: "LoadBalancerFailed", ..trouble.verdict() };
-                tell(&api, &seen, &cluster::status(&seen, Some(&verdict), now)).await?;
+                tell(
+                    &api,
+                    &seen.object,
+                    seen.object.status.as_ref(),
+                    &cluster::status(&seen, Some(&verdict), now),
+                )
+                .await?;
                 return Ok(after(trouble.retry));
             }
         }
@@ -203,21 +213,4 @@ async fn act(context: &Context, api: &Api<MaasCluster>, seen: &Seen, step: &Step
         }
     }
     Ok(Done::LookAgain)
-}
-
-/// Writes the status, if it is another.
-async fn tell(
-    api: &Api<MaasCluster>,
-    seen: &Seen,
-    status: &capi_types::MaasClusterStatus,
-) -> Result<(), kube::Error> {
-    if seen.object.status.as_ref() == Some(status) {
-        return Ok(());
-    }
-    let patch = Patch::Merge(serde_json::json!({ "status": status }));
-    match api.patch_status(&seen.object.name_any(), &PatchParams::default(), &patch).await {
-        // It went meanwhile.
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        other => other.map(drop),
-    }
 }

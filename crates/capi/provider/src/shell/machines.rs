@@ -10,7 +10,6 @@ use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use kube::{
     Api, ResourceExt,
-    api::{Patch, PatchParams},
     core::PartialObjectMeta,
     runtime::{
         Controller,
@@ -22,7 +21,7 @@ use kube::{
 use maas_client::MachineFilter;
 use tokio::sync::watch;
 
-use super::{Context, Error, Failure, STEPS, acts::Done, after, again, is_conflict};
+use super::{Context, Error, Failure, STEPS, acts::Done, after, again, announce, is_conflict, tell};
 use crate::machine::{self, Host, Look, Seen, Step, plan};
 
 type Meta = PartialObjectMeta<MaasMachine>;
@@ -35,12 +34,7 @@ pub async fn run(
 ) {
     let controller = Controller::new(context.watched::<MaasMachine>(), watcher::Config::default());
     let store = controller.store();
-    let known = store.clone();
-    tokio::spawn(async move {
-        if known.wait_until_ready().await.is_ok() {
-            synced();
-        }
-    });
+    announce(store.clone(), synced);
     controller
         .watches(context.watched_whole::<Machine>(), watcher::Config::default(), |machine| {
             let infrastructure = machine.spec.infrastructure_ref.as_ref()?;
@@ -78,13 +72,20 @@ async fn reconcile(meta: Arc<Meta>, context: Arc<Context>) -> Result<Action, Err
             Step::Leave => {
                 // Said even of what is left alone: that it is paused.
                 if seen.paused() {
-                    tell(&api, &seen, &machine::status(&seen, None, now)).await?;
+                    tell(&api, &seen.object, seen.object.status.as_ref(), &machine::status(&seen, None, now))
+                        .await?;
                 }
                 return Ok(Action::await_change());
             }
             step => {
                 if plan.verdict.is_some() {
-                    tell(&api, &seen, &machine::status(&seen, plan.verdict.as_ref(), now)).await?;
+                    tell(
+                        &api,
+                        &seen.object,
+                        seen.object.status.as_ref(),
+                        &machine::status(&seen, plan.verdict.as_ref(), now),
+                    )
+                    .await?;
                 }
                 context.act(&api, &seen, step, now).await
             }
@@ -97,7 +98,8 @@ async fn reconcile(meta: Arc<Meta>, context: Arc<Context>) -> Result<Action, Err
             Err(Failure::Kube(error)) => return Err(error.into()),
             Err(Failure::Trouble(trouble)) => {
                 tracing::info!(machine = %name, %namespace, reason = trouble.reason, "{}", trouble.message);
-                tell(&api, &seen, &machine::failed(&seen, &trouble, now)).await?;
+                tell(&api, &seen.object, seen.object.status.as_ref(), &machine::failed(&seen, &trouble, now))
+                    .await?;
                 return Ok(after(trouble.retry));
             }
         }
@@ -156,21 +158,4 @@ async fn ask(context: &Context, seen: &Seen) -> Result<Look, maas_client::Error>
         },
     };
     Ok(Look::Told { marked, named })
-}
-
-/// Writes the status, if it is another.
-async fn tell(
-    api: &Api<MaasMachine>,
-    seen: &Seen,
-    status: &capi_types::MaasMachineStatus,
-) -> Result<(), kube::Error> {
-    if seen.object.status.as_ref() == Some(status) {
-        return Ok(());
-    }
-    let patch = Patch::Merge(serde_json::json!({ "status": status }));
-    match api.patch_status(&seen.object.name_any(), &PatchParams::default(), &patch).await {
-        // It went meanwhile.
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        other => other.map(drop),
-    }
 }
