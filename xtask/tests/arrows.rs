@@ -13,7 +13,7 @@ fn allowed(layer: &str) -> &'static [&'static str] {
         // The one exception: power's tests run against the lab's virtual BMC (a dev-dependency, not counted here).
         "metal" => &["base", "contract", "metal"],
         "capi" => &["base", "contract", "capi"],
-        "gateway" => &["base", "contract", "capi", "gateway"],
+        "gateway" => &["base", "contract", "capi", "gateway", "bundle"],
         "lab" => &["base", "contract", "lab"],
         "cli" => &["base", "contract", "bundle"],
         "bessemer" => &["base", "contract", "metal", "lab", "bundle", "cli"],

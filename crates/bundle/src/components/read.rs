@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::cache::FileSeal;
 
@@ -35,6 +36,7 @@ pub struct Image {
 pub struct Bundle {
     folder: PathBuf,
     manifest: Manifest,
+    digest: String,
 }
 
 /// Why a bundle cannot be used.
@@ -85,12 +87,18 @@ impl Bundle {
         if manifest.version != 1 {
             return Err(wrong(format!("{MANIFEST} has version {}, 1 is known here", manifest.version)));
         }
-        Ok(Self { folder: folder.to_owned(), manifest })
+        let digest = hex::encode(Sha256::digest(&text));
+        Ok(Self { folder: folder.to_owned(), manifest, digest })
     }
 
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// SHA-256 of its manifest in hex, which names the bundle.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// The version of Kubernetes, such as `v1.36.3`.
@@ -124,6 +132,16 @@ impl Bundle {
         self.below("crds/")
     }
 
+    /// What the Cluster API module `module` (`core`, `bootstrap`, `control-plane`) wants installed: its resource
+    /// definitions, webhook configurations and roles, as YAML files.
+    pub fn module(&self, module: &str) -> Result<Vec<PathBuf>, BundleError> {
+        let belongs = |name: &&String| {
+            name.split('/').nth(1) == Some(module)
+                && Path::new(name).extension().is_some_and(|end| end == "yaml")
+        };
+        self.files(module, belongs)
+    }
+
     /// The container images as an OCI layout. Its files are named by their digests; [`Bundle::verify`] looks at them.
     pub fn oci(&self) -> PathBuf {
         self.folder.join("oci")
@@ -135,10 +153,15 @@ impl Bundle {
     }
 
     fn below(&self, prefix: &str) -> Result<Vec<PathBuf>, BundleError> {
-        let names = self.manifest.files.keys().filter(|name| name.starts_with(prefix));
+        self.files(prefix, |name| name.starts_with(prefix))
+    }
+
+    /// The files that `belongs` picks; none of what is `called` so is an error.
+    fn files(&self, called: &str, belongs: impl Fn(&&String) -> bool) -> Result<Vec<PathBuf>, BundleError> {
+        let names = self.manifest.files.keys().filter(belongs);
         let files: Vec<PathBuf> = names.map(|name| self.file(name)).collect::<Result<_, _>>()?;
         if files.is_empty() {
-            return Err(self.unknown(prefix));
+            return Err(self.unknown(called));
         }
         Ok(files)
     }

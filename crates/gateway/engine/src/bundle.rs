@@ -1,21 +1,18 @@
 //! The bundle: where the processes' programs and the Cluster API manifests come from.
 //!
-//! A bundle is a folder with a `manifest.json` of the size and SHA-256 of each of its files. What the engine uses of
-//! it is checked against that at each start, before it is used.
+//! What the engine uses of it is checked against the bundle's manifest at each start, before it is used.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{io, thread};
+use std::thread;
 
-use serde::Deserialize;
+use bundle::components::{self, BundleError};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use crate::EngineError;
 use crate::files;
 
-/// The programs that the engine runs, in `bin`.
+/// The programs that the engine runs.
 pub(crate) const PROGRAMS: [&str; 6] = [
     "etcd",
     "kube-apiserver",
@@ -25,112 +22,60 @@ pub(crate) const PROGRAMS: [&str; 6] = [
     "capi-kubeadm-control-plane-manager",
 ];
 
-/// A checked bundle.
-#[derive(Debug, Clone)]
-pub(crate) struct Bundle {
-    folder: PathBuf,
-    files: BTreeMap<String, Entry>,
-    /// SHA-256 of the manifest, hex: names the bundle.
-    pub digest: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Manifest {
-    version: u32,
-    files: BTreeMap<String, Entry>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Entry {
-    sha256: String,
-    size: u64,
-}
+/// A bundle whose programs are checked.
+#[derive(Debug)]
+pub(crate) struct Bundle(components::Bundle);
 
 impl Bundle {
-    /// Opens a bundle and checks every file of it that the engine uses.
+    /// Opens a bundle and checks the programs that the engine runs, the big ones beside each other.
     pub(crate) fn open(folder: &Path) -> Result<Self, EngineError> {
+        let failed = |error| refused(folder, error);
         let wrong = |reason: String| EngineError::Bundle { bundle: folder.to_owned(), reason };
-        let folder = fs::canonicalize(folder).map_err(|error| wrong(error.to_string()))?;
-        let text = fs::read(folder.join("manifest.json"))
-            .map_err(|error| wrong(format!("manifest.json: {error}")))?;
-        let manifest: Manifest =
-            serde_json::from_slice(&text).map_err(|error| wrong(format!("manifest.json: {error}")))?;
-        if manifest.version != 1 {
-            return Err(wrong(format!("manifest.json has version {}", manifest.version)));
-        }
-        let digest = hex::encode(Sha256::digest(&text));
-        let bundle = Self { folder, files: manifest.files, digest };
-        for program in PROGRAMS {
-            let name = format!("bin/{program}");
-            if !bundle.files.contains_key(&name) {
-                return Err(wrong(format!("its manifest has no {name}")));
-            }
-        }
-        bundle.check()?;
-        Ok(bundle)
+        let place = fs::canonicalize(folder).map_err(|error| wrong(error.to_string()))?;
+        let bundle = components::Bundle::open(&place).map_err(failed)?;
+        let check = |part: &[&str]| part.iter().try_for_each(|name| bundle.program(name).map(drop));
+        let (first, second) = PROGRAMS.split_at(PROGRAMS.len() / 2);
+        thread::scope(|scope| {
+            let other = scope.spawn(|| check(second));
+            check(first).map_err(failed)?;
+            other.join().map_err(|_| wrong("checking it failed".into()))?.map_err(failed)
+        })?;
+        Ok(Self(bundle))
     }
 
-    /// The file of a program.
+    /// SHA-256 of the manifest, hex: names the bundle.
+    pub(crate) fn digest(&self) -> &str {
+        self.0.digest()
+    }
+
+    /// The file of one of [`PROGRAMS`].
     pub(crate) fn program(&self, name: &str) -> PathBuf {
-        self.folder.join("bin").join(name)
+        self.0.folder().join("bin").join(name)
     }
 
-    /// The YAML documents of the Cluster API module `module` (`core`, `bootstrap`, `control-plane`): its custom
-    /// resource definitions, webhook configurations and roles, from `*/MODULE/**.yaml`.
+    /// The YAML documents of the Cluster API module `module` (`core`, `bootstrap`, `control-plane`), checked.
     pub(crate) fn documents(&self, module: &str) -> Result<Vec<Value>, EngineError> {
         let mut documents = Vec::new();
-        for name in self.files.keys().filter(|name| belongs(name, module)) {
-            let path = self.folder.join(name);
+        for path in self.0.module(module).map_err(|error| refused(self.0.folder(), error))? {
             let text = fs::read_to_string(&path).map_err(files::io("read", &path))?;
             for document in serde_yaml_ng::Deserializer::from_str(&text) {
-                let value = serde::Deserialize::deserialize(document).map_err(|error| {
-                    EngineError::Bundle { bundle: self.folder.clone(), reason: format!("{name}: {error}") }
-                })?;
+                let value =
+                    serde::Deserialize::deserialize(document).map_err(|error| EngineError::Bundle {
+                        bundle: self.0.folder().to_owned(),
+                        reason: format!("{}: {error}", path.display()),
+                    })?;
                 documents.push(value);
             }
         }
         Ok(documents.into_iter().filter(|document| !Value::is_null(document)).collect())
     }
-
-    /// Checks the used files, the big ones beside each other.
-    fn check(&self) -> Result<(), EngineError> {
-        let used: Vec<(&String, &Entry)> = self
-            .files
-            .iter()
-            .filter(|(name, _)| {
-                let program = name.strip_prefix("bin/");
-                let is_ours = program.is_some_and(|program| PROGRAMS.contains(&program));
-                is_ours || ["core", "bootstrap", "control-plane"].iter().any(|module| belongs(name, module))
-            })
-            .collect();
-        let half = used.len().div_ceil(2);
-        let check = |part: &[(&String, &Entry)]| {
-            part.iter().try_for_each(|(name, entry)| self.check_file(name, entry))
-        };
-        let (first, second) = used.split_at(half);
-        thread::scope(|scope| {
-            let other = scope.spawn(|| check(second));
-            check(first)?;
-            other.join().unwrap_or_else(|_| {
-                Err(EngineError::Bundle { bundle: self.folder.clone(), reason: "checking it failed".into() })
-            })
-        })
-    }
-
-    fn check_file(&self, name: &str, entry: &Entry) -> Result<(), EngineError> {
-        let path = self.folder.join(name);
-        let mut digest = Sha256::new();
-        let size = File::open(&path)
-            .and_then(|mut file| io::copy(&mut file, &mut digest))
-            .map_err(files::io("read", &path))?;
-        if size == entry.size && hex::encode(digest.finalize()) == entry.sha256 {
-            Ok(())
-        } else {
-            Err(EngineError::Digest { file: path })
-        }
-    }
 }
 
-fn belongs(name: &str, module: &str) -> bool {
-    name.split('/').nth(1) == Some(module) && Path::new(name).extension().is_some_and(|end| end == "yaml")
+fn refused(folder: &Path, error: BundleError) -> EngineError {
+    let reason = match error {
+        BundleError::Digest { file } => return EngineError::Digest { file },
+        BundleError::Unknown { name, .. } => format!("its manifest has no {name}"),
+        BundleError::NoBundle { reason, .. } | BundleError::Unreadable { reason } => reason,
+    };
+    EngineError::Bundle { bundle: folder.to_owned(), reason }
 }

@@ -70,7 +70,7 @@ async fn embedded(
             Box::pin(async move { install::install(&client(&admin).await?, &objects).await })
         }),
         server: credentials::server(api),
-        bundle: Some(bundle.digest),
+        bundle: Some(bundle.digest().to_owned()),
         layout: layout.clone(),
     });
     let teller = supervisor.teller();

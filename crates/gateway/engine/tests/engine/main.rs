@@ -294,7 +294,11 @@ async fn refuses_a_bundle_with_a_wrong_digest() {
     let good = "770e607624d689265ca6c44884d0807d9b054d23c473c106c72be9de08b7376c";
     let entry = |name: &&str| (format!("bin/{name}"), json!({"sha256": good, "size": 4}));
     let files: serde_json::Map<String, Value> = programs.iter().map(entry).collect();
-    fs::write(bundle.join("manifest.json"), json!({"version": 1, "files": files}).to_string()).unwrap();
+    fs::write(
+        bundle.join("manifest.json"),
+        json!({"version": 1, "kubernetes": "v1.36.3", "files": files, "images": []}).to_string(),
+    )
+    .unwrap();
     for program in programs {
         fs::write(bundle.join("bin").join(program), "good").unwrap();
     }
