@@ -3,10 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
 };
 
 use axum::{Router, http::StatusCode, routing::get};
@@ -16,7 +13,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     runtime::events::Recorder,
 };
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use crate::{
     shell::{self, Context},
@@ -100,17 +97,10 @@ pub async fn run(options: Options, stop: watch::Receiver<bool>) -> Result<(), Ru
         maas: options.maas,
         namespace: options.namespace,
     });
-    let synced = Arc::new(AtomicUsize::new(0));
-    let count = || {
-        let synced = synced.clone();
-        move || {
-            synced.fetch_add(1, Ordering::Relaxed);
-        }
-    };
     let controllers = async {
         tokio::join!(
-            shell::run_clusters(context.clone(), stop.clone(), count()),
-            shell::run_machines(context.clone(), stop.clone(), count()),
+            shell::run_clusters(context.clone(), stop.clone()),
+            shell::run_machines(context.clone(), stop.clone()),
         );
         Ok::<(), RunError>(())
     };
@@ -118,7 +108,7 @@ pub async fn run(options: Options, stop: watch::Receiver<bool>) -> Result<(), Ru
         match options.health {
             Some(address) => {
                 let listener = http_base::bind(address, "the provider's health").await?;
-                http_base::serve(listener, health(synced.clone()), stop.clone()).await?;
+                http_base::serve(listener, health(context.clone()), stop.clone()).await?;
             }
             None => stopped(stop.clone()).await,
         }
@@ -142,12 +132,16 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-fn health(synced: Arc<AtomicUsize>) -> Router {
+/// Ready once its objects could be read; a management cluster that falls silent later does not change that.
+fn health(context: Arc<Context>) -> Router {
+    let read = Arc::new(OnceCell::new());
     let ready = move || async move {
-        if synced.load(Ordering::Relaxed) == 2 {
-            (StatusCode::OK, "ok\n")
-        } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "the management cluster's objects are not all read yet\n")
+        match read.get_or_try_init(|| context.read()).await {
+            Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+            Err(error) => {
+                let words = format!("the management cluster's objects cannot be read: {error}\n");
+                (StatusCode::SERVICE_UNAVAILABLE, words)
+            }
         }
     };
     Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready))

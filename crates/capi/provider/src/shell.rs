@@ -7,15 +7,15 @@ mod workload;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
+use capi_types::{MaasCluster, MaasMachine};
 use jiff::SignedDuration;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{ListParams, Patch, PatchParams},
     core::{NamespaceResourceScope, PartialObjectMeta},
     runtime::{
         controller::Action,
         events::{Event, EventType, Recorder},
-        reflector::{Lookup, Store},
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -97,6 +97,14 @@ impl Context {
         }
     }
 
+    /// Reads one object of each kind that the controllers are about, to see that it can be done.
+    pub async fn read(&self) -> Result<(), kube::Error> {
+        let one = ListParams::default().limit(1);
+        self.watched::<MaasCluster>().list(&one).await?;
+        self.watched::<MaasMachine>().list(&one).await?;
+        Ok(())
+    }
+
     fn api<K>(&self, namespace: &str) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -140,18 +148,6 @@ impl Context {
             tracing::debug!(%error, reason, "an event could not be written");
         }
     }
-}
-
-/// Calls `synced` once everything that `store` watches is known.
-fn announce<K>(store: Store<K>, synced: impl FnOnce() + Send + 'static)
-where
-    K: Lookup<DynamicType = ()> + Clone + Send + Sync + 'static,
-{
-    tokio::spawn(async move {
-        if store.wait_until_ready().await.is_ok() {
-            synced();
-        }
-    });
 }
 
 /// Writes an object's status, if it is another than `before`.

@@ -23,7 +23,7 @@ use maas_client::DnsResourceForm;
 use tokio::sync::watch;
 
 use super::{
-    Context, Error, Failure, STEPS, acts::Done, after, again, announce, is_conflict, tell, workload::is_ready,
+    Context, Error, Failure, STEPS, acts::Done, after, again, is_conflict, tell, workload::is_ready,
 };
 use crate::cluster::{self, ControlPlane, Look, Record, Seen, Step, control_planes, fqdn, plan};
 
@@ -32,15 +32,10 @@ type Meta = PartialObjectMeta<MaasCluster>;
 /// Seconds that resolvers keep an address of an API server.
 const TTL: u32 = 10;
 
-/// Reconciles clusters until told to stop. `synced` is called once all are known.
-pub async fn run(
-    context: Arc<Context>,
-    mut stop: watch::Receiver<bool>,
-    synced: impl FnOnce() + Send + 'static,
-) {
+/// Reconciles clusters until told to stop.
+pub async fn run(context: Arc<Context>, mut stop: watch::Receiver<bool>) {
     let controller = Controller::new(context.watched::<MaasCluster>(), watcher::Config::default());
     let store = controller.store();
-    announce(store.clone(), synced);
     controller
         .watches(context.watched_whole::<Cluster>(), watcher::Config::default(), |cluster| {
             let infrastructure = cluster.spec.infrastructure_ref.as_ref()?;

@@ -21,20 +21,15 @@ use kube::{
 use maas_client::MachineFilter;
 use tokio::sync::watch;
 
-use super::{Context, Error, Failure, STEPS, acts::Done, after, again, announce, is_conflict, tell};
+use super::{Context, Error, Failure, STEPS, acts::Done, after, again, is_conflict, tell};
 use crate::machine::{self, Host, Look, Seen, Step, plan};
 
 type Meta = PartialObjectMeta<MaasMachine>;
 
-/// Reconciles machines until told to stop. `synced` is called once all are known.
-pub async fn run(
-    context: Arc<Context>,
-    mut stop: watch::Receiver<bool>,
-    synced: impl FnOnce() + Send + 'static,
-) {
+/// Reconciles machines until told to stop.
+pub async fn run(context: Arc<Context>, mut stop: watch::Receiver<bool>) {
     let controller = Controller::new(context.watched::<MaasMachine>(), watcher::Config::default());
     let store = controller.store();
-    announce(store.clone(), synced);
     controller
         .watches(context.watched_whole::<Machine>(), watcher::Config::default(), |machine| {
             let infrastructure = machine.spec.infrastructure_ref.as_ref()?;

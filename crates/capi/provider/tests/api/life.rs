@@ -1,16 +1,26 @@
 //! A cluster from its beginning to its end.
 
+use std::net::SocketAddr;
+
 use serde_json::json;
 
 use crate::{
     objects::{OURS, Provider, World, spec},
-    server::{conditions, until},
+    server::{conditions, free_port, until},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_is_made_and_leaves_nothing_behind() {
     let Some(world) = World::start(2).await else { return };
-    let provider = Provider::start(&world.server, &world.maas);
+    let health = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let options = provider::Options { health: Some(health), ..Provider::options(&world.server, &world.maas) };
+    let provider = Provider::start_with(options);
+    let asked =
+        kube::Client::try_from(kube::Config::new(format!("http://{health}").parse().unwrap())).unwrap();
+    until("the provider is ready", async || {
+        asked.request_text(axum::http::Request::get("/readyz").body(Vec::new()).unwrap()).await.ok()
+    })
+    .await;
     world.cluster().await;
     world.infrastructure_is_there().await;
     let cluster = world.get(OURS, "MaasCluster", "c").await.unwrap();

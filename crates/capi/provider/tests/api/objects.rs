@@ -36,18 +36,21 @@ pub struct Provider {
 
 impl Provider {
     pub fn start(server: &Server, maas: &Maas) -> Self {
-        Self::start_with(server, maas, None)
+        Self::start_with(Self::options(server, maas))
     }
 
-    pub fn start_with(server: &Server, maas: &Maas, webhooks: Option<provider::Webhooks>) -> Self {
-        let (stop, stopped) = watch::channel(false);
-        let options = provider::Options {
+    pub fn options(server: &Server, maas: &Maas) -> provider::Options {
+        provider::Options {
             kube: server.provider(),
             maas: maas.client(),
             namespace: None,
-            webhooks,
+            webhooks: None,
             health: None,
-        };
+        }
+    }
+
+    pub fn start_with(options: provider::Options) -> Self {
+        let (stop, stopped) = watch::channel(false);
         Self { stop, task: tokio::spawn(provider::run(options, stopped)) }
     }
 

@@ -1,13 +1,11 @@
 //! Webhooks, called by a real API server.
 
-use std::net::TcpListener;
-
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::{
     objects::{OURS, Provider, World, spec},
-    server::until,
+    server::{free_port, until},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -18,13 +16,14 @@ async fn what_cannot_change_is_refused_by_the_api_server() {
     let signed = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     std::fs::write(folder.join("tls.crt"), signed.cert.pem()).unwrap();
     std::fs::write(folder.join("tls.key"), signed.signing_key.serialize_pem()).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let reach = provider::Reach::Url {
         base: format!("https://127.0.0.1:{port}"),
         ca_bundle: signed.cert.pem().into_bytes(),
     };
-    let webhooks = provider::Webhooks::local(port, folder);
-    let provider = Provider::start_with(&world.server, &world.maas, Some(webhooks));
+    let webhooks = Some(provider::Webhooks::local(port, folder));
+    let options = provider::Options { webhooks, ..Provider::options(&world.server, &world.maas) };
+    let provider = Provider::start_with(options);
     world.server.apply(&provider::webhook_configurations(&reach)).await;
 
     let template = |image: &str| json!({ "spec": { "template": { "spec": { "image": image } } } });
