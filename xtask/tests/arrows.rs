@@ -16,7 +16,7 @@ fn allowed(layer: &str) -> &'static [&'static str] {
         "gateway" => &["base", "contract", "capi", "gateway", "bundle"],
         "lab" => &["base", "contract", "lab"],
         "cli" => &["base", "contract", "bundle"],
-        "bessemer" => &["base", "contract", "metal", "lab", "bundle", "cli"],
+        "bessemer" => &["base", "contract", "metal", "capi", "gateway", "lab", "bundle", "cli"],
         // Metal for the benchmarks: they fill a region's store, and speak DHCP to it.
         "xtask" => &["base", "contract", "metal", "lab", "bundle"],
         other => panic!("{other} is not a folder of the architecture"),

@@ -1,5 +1,8 @@
 //! Bessemer: bare metal in, Kubernetes out. The binary that composes the roles.
 
+mod gateway;
+mod provider;
+
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -12,6 +15,9 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
+
+use gateway::{EngineCommand, GatewayCommand};
+use provider::ProviderCommand;
 
 /// Bare metal in, Kubernetes out.
 #[derive(Debug, Parser)]
@@ -28,6 +34,12 @@ enum Command {
     /// Run the services of a site: MAAS API, DHCP, TFTP, DNS, boot HTTP, metadata, images, power
     #[command(subcommand)]
     Region(RegionCommand),
+    /// Run the private cloud gateway: the engine and the registry
+    #[command(subcommand)]
+    Gateway(gateway::GatewayCommand),
+    /// Run the Cluster API provider for MAAS
+    #[command(subcommand)]
+    Provider(provider::ProviderCommand),
     /// Run a rack without hardware
     #[command(subcommand)]
     Lab(LabCommand),
@@ -105,6 +117,12 @@ fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Command::Region(RegionCommand::Run { config }) => serve(|stop| region(config, stop)),
+        Command::Gateway(GatewayCommand::Engine(EngineCommand::Run { config, kubeconfig })) => {
+            serve(|stop| gateway::run(config, kubeconfig, stop))
+        }
+        Command::Provider(ProviderCommand::Run(arguments)) => {
+            serve(|stop| provider::run(arguments, args.global.ca.as_deref(), stop))
+        }
         Command::Lab(LabCommand::Run { dir, config }) => run_lab(&dir, &config),
         Command::Lab(LabCommand::Status { dir }) => lab_status(&dir),
         Command::Lab(LabCommand::Power { dir, machine, action }) => {
@@ -195,7 +213,9 @@ fn runtime() -> Result<Runtime> {
 
 /// JSON lines on standard error; `RUST_LOG` chooses the level.
 fn log() {
+    // The Kubernetes client calls every health check of a process that still starts an error; those who ask tell
+    // what matters.
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,kube_client::client::builder=off"));
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::layout::Layout;
+
 /// Which Kubernetes carries the Cluster API objects.
 #[derive(Debug, Clone)]
 pub enum EngineConfig {
@@ -94,6 +96,12 @@ impl EngineConfig {
             Self::Embedded(embedded) => &embedded.data,
             Self::External(external) => &external.data,
         }
+    }
+
+    /// The certificate of the engine's own authority, a PEM file: `DATA/pki/ca.crt`. Whoever is to trust what it
+    /// serves is given this.
+    pub fn authority(&self) -> PathBuf {
+        Layout::new(self.data()).authority()
     }
 
     /// The kubeconfig by which administrators and the gateway reach the Kubernetes API: `DATA/admin.kubeconfig`, or

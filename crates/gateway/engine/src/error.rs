@@ -74,6 +74,9 @@ pub enum EngineError {
     /// A certificate cannot be made.
     #[error("cannot make a certificate: {0}; if the engine's key files are damaged, restore them")]
     Certificate(#[from] rcgen::Error),
+    /// A certificate that was made cannot be served.
+    #[error("cannot serve a certificate: {0}; if the engine's key files are damaged, restore them")]
+    Tls(#[from] rustls::Error),
     /// Talking to the Kubernetes API failed.
     #[error("cannot {doing} in the Kubernetes API: {source}")]
     Api {

@@ -75,6 +75,10 @@ impl Layout {
         self.0.join("pki")
     }
 
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.pki().join("ca.crt")
+    }
+
     pub(crate) fn user(&self, name: &str) -> PathBuf {
         self.0.join("users").join(format!("{name}.kubeconfig"))
     }

@@ -6,7 +6,7 @@
 //! comes back; nothing of it survives the engine, and an engine that was killed starts as if it had been stopped.
 //! With [`EngineConfig::External`] only the provider runs here, against a Kubernetes that has Cluster API.
 //!
-//! [`status()`] tells another process what runs. What to do next is decided in [`plan`], purely.
+//! [`status()`] tells another process what runs; [`server_tls`] is for servers beside the engine. What to do next is decided in [`plan`], purely.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)
@@ -34,6 +34,7 @@ mod run;
 mod status;
 mod supervisor;
 mod sys;
+mod tls;
 
 pub use config::{Embedded, EngineConfig, External, ProviderConfig};
 pub use error::EngineError;
@@ -41,3 +42,4 @@ pub use log::LOG_LIMIT;
 pub use pki::RENEW_EVERY;
 pub use run::{CLUSTER_API_VERSION, run};
 pub use status::{Exit, Phase, ProcessStatus, Status, status};
+pub use tls::server_tls;

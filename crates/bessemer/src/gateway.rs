@@ -1,0 +1,142 @@
+//! `bessemer gateway`: the engine with our provider, and the registry beside it.
+
+mod config;
+
+use std::{
+    path::{Path, PathBuf},
+    pin::pin,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+use engine::ProviderConfig;
+use secrets::ApiKey;
+use tokio::sync::watch;
+
+use config::{Config, Maas};
+
+/// How often the file of the API key is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Subcommand)]
+pub enum GatewayCommand {
+    /// The Kubernetes API that carries the Cluster API objects of a site, and what works on it
+    #[command(subcommand)]
+    Engine(EngineCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EngineCommand {
+    /// Run until told to stop
+    Run {
+        /// Configuration file (docs/engine.md)
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Use this Kubernetes, which has Cluster API, instead of one of its own
+        #[arg(long, value_name = "FILE")]
+        kubeconfig: Option<PathBuf>,
+    },
+}
+
+/// Runs an engine and what goes with it.
+pub async fn run(
+    config: PathBuf,
+    kubeconfig: Option<PathBuf>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let config = Config::read(&config, kubeconfig)?;
+    let provider = match &config.maas {
+        Some(maas) => match key(&maas.api_key_file, &mut stop).await? {
+            Some(key) => Some(provider(maas, &key)?),
+            None => return Ok(()),
+        },
+        None => None,
+    };
+    let engine = config.engine(provider)?;
+    // Before the engine: both may make the authority.
+    let registry = registry(&config, &engine.authority()).await?;
+
+    let (end, ended) = watch::channel(false);
+    let beside = async {
+        let done = tokio::select! {
+            done = registry => done,
+            _ = stop.wait_for(|stop| *stop) => Ok(()),
+        };
+        end.send_replace(true);
+        done
+    };
+    let mut engine = pin!(engine::run(engine, ended));
+    tokio::select! {
+        done = &mut engine => Ok(done?),
+        // Its processes end in order, whatever became of the registry.
+        done = beside => engine.await.map_err(Into::into).and(done),
+    }
+}
+
+/// The API key in a file, awaited while there is none; `None` where the engine is to stop before.
+async fn key(file: &Path, stop: &mut watch::Receiver<bool>) -> Result<Option<ApiKey>> {
+    let mut awaited = false;
+    loop {
+        match std::fs::read_to_string(file) {
+            // An empty one is still being written.
+            Ok(text) if !text.is_empty() => {
+                return Ok(Some(text.parse().with_context(|| file.display().to_string())?));
+            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot read {}", file.display()));
+            }
+            _ => {}
+        }
+        if !std::mem::replace(&mut awaited, true) {
+            tracing::info!(file = %file.display(), "waiting for the API key of the MAAS");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            _ = stop.wait_for(|stop| *stop) => return Ok(None),
+        }
+    }
+}
+
+/// Our provider, run by this program.
+fn provider(maas: &Maas, key: &ApiKey) -> Result<ProviderConfig> {
+    let mut arguments = vec!["provider".into(), "run".into()];
+    if let Some(ca) = &maas.ca_file {
+        // The provider runs in another folder.
+        arguments.extend(["--ca".into(), std::path::absolute(ca)?.into_os_string()]);
+    }
+    Ok(ProviderConfig {
+        program: std::env::current_exe().context("cannot find this program")?,
+        arguments,
+        environment: vec![
+            (crate::provider::MAAS_ENDPOINT.to_owned(), maas.url.clone()),
+            (crate::provider::MAAS_API_KEY.to_owned(), key.expose()),
+        ],
+        // The engine puts its own URLs in the place of the Service.
+        manifests: provider::manifests(&provider::Reach::Service)?,
+        version: concat!("v", env!("CARGO_PKG_VERSION")).to_owned(),
+    })
+}
+
+/// The registry, bound and ready to be served; one that never ends where none is wanted.
+async fn registry(config: &Config, authority: &Path) -> Result<impl Future<Output = Result<()>> + use<>> {
+    let ready = match (&config.registry, &config.bundle) {
+        (Some(registry), Some(bundle)) => {
+            let (layout, address) = (bundle.join("oci"), registry.listen);
+            let images = tokio::task::spawn_blocking(move || registry::Registry::open(&layout)).await??;
+            let tls = engine::server_tls(&config.data, "registry", address.ip())?;
+            let listener = http_base::bind(address, "the registry").await?;
+            tracing::info!(%address, authority = %authority.display(), "the registry listens");
+            Some((listener, tls, images))
+        }
+        _ => None,
+    };
+    Ok(async {
+        match ready {
+            Some((listener, tls, images)) => {
+                registry::serve(listener, Some(tls), images).await.context("the registry ended")
+            }
+            None => std::future::pending().await,
+        }
+    })
+}
