@@ -48,7 +48,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx); err != nil && ctx.Err() == nil {
-		klog.Fatal(err)
+		klog.Exit(err)
 	}
 }
 

@@ -6,6 +6,7 @@
 
 mod disk;
 mod grub;
+mod node;
 mod rootfs;
 
 use std::fs;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use crate::cache::FileSeal;
 use crate::command::{run, tool};
+use crate::components::Bundle;
 use crate::{BuildError, Cache, Key, Progress};
 
 /// Raise it when this module's code changes what comes out.
@@ -31,6 +33,8 @@ pub struct Recipe {
     series: String,
     title: String,
     packages: Vec<String>,
+    /// What makes it a node; none: plain Debian.
+    kubernetes: Option<node::Kubernetes>,
 }
 
 impl Recipe {
@@ -42,7 +46,23 @@ impl Recipe {
             other => format!("Debian ({other})"),
         };
         let packages = rootfs::PACKAGES.iter().map(|&name| name.to_owned()).collect();
-        Self { series: series.to_owned(), title, packages }
+        Self { series: series.to_owned(), title, packages, kubernetes: None }
+    }
+
+    /// A node of the Kubernetes of this bundle, on Debian 12: the image `custom/debian-12-kubernetes-1.36.3`.
+    pub fn node(bundle: &Bundle) -> Self {
+        let kubernetes = node::Kubernetes::of(bundle);
+        let debian = Self::debian("bookworm").with_packages(node::PACKAGES.iter().copied());
+        let title = format!("Kubernetes {} on Debian 12", kubernetes.version);
+        Self { title, kubernetes: Some(kubernetes), ..debian }
+    }
+
+    /// The image's name in MAAS: operating system and series.
+    pub fn name(&self) -> (&'static str, String) {
+        match &self.kubernetes {
+            None => ("debian", self.series.clone()),
+            Some(kubernetes) => ("custom", format!("debian-12-kubernetes-{}", kubernetes.version)),
+        }
     }
 
     /// The same with more Debian packages in it.
@@ -54,12 +74,14 @@ impl Recipe {
 
     /// The key under which the image is cached.
     pub fn key(&self) -> Key {
-        let key = Key::new(&format!("image-debian-{}", self.series), RECIPE)
+        let (os, series) = self.name();
+        let key = Key::new(&format!("image-{os}-{}", series.replace('.', "-")), RECIPE)
             .with("packages", self.packages.join(" "))
             .with("customize", rootfs::CUSTOMIZE)
             .with("boot", grub::CONFIG)
             .with("core", grub::CORE_CONFIG);
-        rootfs::FILES.iter().fold(key, |key, (path, text)| key.with(path, text))
+        let key = rootfs::FILES.iter().fold(key, |key, (path, text)| key.with(path, text));
+        self.kubernetes.iter().fold(key, |key, kubernetes| kubernetes.key(key))
     }
 }
 
@@ -98,6 +120,13 @@ pub fn build(cache: &Cache, recipe: &Recipe, progress: Progress<'_>) -> Result<P
         let root = work.path().join("root");
         progress(&format!("installing {} ({} packages named)", recipe.title, recipe.packages.len()));
         rootfs::make(&root, &recipe.series, &recipe.packages, &work.path().join("overlay"))?;
+        if let Some(kubernetes) = &recipe.kubernetes {
+            progress(&format!("making it a node of Kubernetes {}", kubernetes.version));
+            let scratch = work.path().join("preload");
+            fs::create_dir(&scratch)?;
+            kubernetes.install(&root, &scratch)?;
+            fs::remove_dir_all(&scratch)?;
+        }
         grub::configure(&root, ids.filesystem)?;
         let kernel = kernel_release(&root)?;
         progress("writing the disk");
@@ -112,11 +141,12 @@ pub fn build(cache: &Cache, recipe: &Recipe, progress: Progress<'_>) -> Result<P
 }
 
 fn write_manifest(folder: &Path, recipe: &Recipe, raw_size: u64, kernel: &str) -> anyhow::Result<()> {
+    let (os, series) = recipe.name();
     let FileSeal { sha256, size } = FileSeal::of(&folder.join("disk.img.zst"))?;
     let manifest = Manifest {
         version: 1,
-        os: "debian",
-        series: &recipe.series,
+        os,
+        series: &series,
         architecture: "amd64/generic",
         filetype: "ddzst",
         file: "disk.img.zst",

@@ -22,6 +22,8 @@ use crate::command::SOURCE_DATE_EPOCH;
 const LEVEL: i32 = 12;
 /// [`SOURCE_DATE_EPOCH`] as images write it.
 const CREATED: &str = "2024-01-01T00:00:00Z";
+/// By which containerd names an image that it imports; the other annotation is only a tag to it.
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// Where programs are looked for, as in the upstream images.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -103,7 +105,8 @@ impl Layout {
         let mut described = self.document(MediaType::ImageManifest, &manifest.to_string()?)?;
         described
             .set_platform(Some(PlatformBuilder::default().architecture(Arch::Amd64).os(Os::Linux).build()?));
-        described.set_annotations(Some(HashMap::from([(ANNOTATION_REF_NAME.to_owned(), name.to_owned())])));
+        let names = [ANNOTATION_REF_NAME, CONTAINERD_NAME].map(|key| (key.to_owned(), name.to_owned()));
+        described.set_annotations(Some(HashMap::from(names)));
         let digest = described.digest().to_string();
         self.images.push(described);
         Ok(digest)

@@ -12,7 +12,7 @@ use crate::cache::FileSeal;
 const MANIFEST: &str = "manifest.json";
 
 /// `manifest.json`: what is in a bundle.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub version: u32,
     /// Version of Kubernetes, such as `v1.36.3`.
@@ -32,7 +32,7 @@ pub struct Image {
 }
 
 /// A folder with what clusters and the engine run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Bundle {
     folder: PathBuf,
     manifest: Manifest,
