@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::clean::{Note, clean_locked};
 use crate::error::Doing as _;
+use crate::forward::Resolve;
 use crate::machine::{Accelerator, Body, Machine, Supply, probe_kvm};
 use crate::program::Supervised;
 use crate::{Forward, Kind, Options, RackError, Status, control, forward, netns, tool};
@@ -185,9 +186,16 @@ async fn assemble(
 
     let mut forwards = Vec::new();
     for forward in &options.forwards {
-        let target = SocketAddr::from((options.subnet.addr(), forward.port_in_site));
+        let port = forward.port_in_site;
+        let machine = forward.machine.as_ref();
+        let machine = machine.and_then(|name| machines.iter().find(|machine| machine.name() == name));
+        let own = SocketAddr::from((options.subnet.addr(), port));
+        let (target, resolve): (String, Resolve) = match machine {
+            Some(machine) => (format!("{}:{port}", machine.name()), machine.resolver(port)),
+            None => (own.to_string(), Arc::new(move || Ok(vec![own]))),
+        };
         let (listener, listen) = forward::listen(forward.listen_port).await?;
-        services.spawn(forward::serve(listener, site.clone(), Arc::new(move || Ok(vec![target]))));
+        services.spawn(forward::serve(listener, site.clone(), resolve));
         forwards.push(Forward { name: forward.name.clone(), listen, target });
     }
 

@@ -86,13 +86,16 @@ pub struct Program {
     pub command: Vec<String>,
 }
 
-/// A port on loopback that leads to one of the site's own address.
+/// A port on loopback that leads into the site: to its own address, or to a machine's.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PortForward {
     /// Name: as a lab's.
     pub name: String,
-    /// Where something listens in the site.
+    /// The machine it leads to, wherever that has its address at the time; none: the site's own address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
+    /// Where something listens there.
     pub port_in_site: u16,
     /// On loopback; 0 chooses one.
     #[serde(default)]
@@ -154,6 +157,12 @@ impl Options {
         }
         if let Some(program) = self.programs.iter().find(|program| program.command.is_empty()) {
             return Err(RackError::Options(format!("the program `{}` has no command", program.name)));
+        }
+        let machine = |name: &String| self.machines.iter().any(|machine| machine.name == *name);
+        if let Some(name) =
+            self.forwards.iter().filter_map(|forward| forward.machine.as_ref()).find(|name| !machine(name))
+        {
+            return Err(RackError::Options(format!("a forward leads to `{name}`, which is no machine here")));
         }
         if !self.dir.is_absolute() {
             return Err(RackError::Options(format!("the folder {} is not absolute", self.dir.display())));
@@ -217,7 +226,8 @@ mod tests {
                       [[forwards]]\nname = \"region-api\"\nport_in_site = 5240\n";
         let options = Options::from_toml(region, Path::new("/l")).unwrap();
         assert_eq!((options.programs[0].name.as_str(), options.forwards[0].listen_port), ("region", 0));
-        for wrong in [region.repeat(2), region.replace("\"bessemer\", \"region\", \"run\"", "")] {
+        let nowhere = format!("{region}machine = \"node-9\"\n");
+        for wrong in [nowhere, region.repeat(2), region.replace("\"bessemer\", \"region\", \"run\"", "")] {
             assert!(Options::from_toml(&wrong, Path::new("/l")).is_err());
         }
         assert!(Options::from_toml("subnet = \"10.0.0.1/26\"", Path::new("/l")).is_err());

@@ -58,8 +58,8 @@ pub struct Forward {
     pub name: String,
     /// On this host.
     pub listen: SocketAddr,
-    /// In the site.
-    pub target: SocketAddr,
+    /// In the site: a machine's name or the site's own address, and the port.
+    pub target: String,
 }
 
 /// A program that a lab runs.
