@@ -1,9 +1,11 @@
 //! cargo xtask: up, down, test, bench, e2e, fuzz.
 
 mod bench;
+mod cluster;
 mod e2e;
 mod fuzz;
 mod host;
+mod kubectl;
 mod narrate;
 mod packages;
 mod shell;
@@ -93,12 +95,7 @@ fn main() -> ExitCode {
         Command::E2e { name, machines, times, seed } => e2e::run(name, machines, times, seed),
         Command::Bench { name, machines, output, check } => bench::run(name, machines, output, check),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
-        Command::Bundle => site::Bundle::build().and_then(|lab| {
-            let say = |line: &str| narrate::say(&format!("  {line}"));
-            let components = bundle::components::build(&bundle::Cache::user(), &say)?;
-            println!("{lab:#?}\ncomponents: {}", components.folder().display());
-            Ok(())
-        }),
+        Command::Bundle => site::Bundle::build().map(|bundle| bundle.print()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

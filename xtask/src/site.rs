@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use bundle::{components::Bundle as Components, image::Recipe};
 use maas_client::{Client, Machine, MachineFilter, Status};
 use rack::{Kind, LabClient, MachineOptions, MachineStatus, NoKvm, Options, PortForward, Program};
 use serde::Serialize;
@@ -19,8 +20,18 @@ use crate::{host, narrate, shell};
 pub const RACK: &str = "BESSEMER_RACK";
 /// The region among the lab's programs.
 pub const REGION: &str = "region";
-/// Its API among the lab's forwards.
+/// The engine among the lab's programs.
+pub const ENGINE: &str = "engine";
+/// The region's API among the lab's forwards.
 const REGION_API: &str = "region-api";
+/// The engine's API among the lab's forwards.
+pub const ENGINE_API: &str = "engine-api";
+/// The site's own address.
+pub const ADDRESS: &str = "10.20.0.1";
+/// Port of the site's registry.
+pub const REGISTRY_PORT: u16 = 5000;
+/// Port of a Kubernetes API: the engine's and nodes'.
+pub const KUBERNETES_PORT: u16 = 6443;
 /// How long a lab may take to answer, and a region in it.
 const START_LIMIT: Duration = Duration::from_mins(1);
 /// How long a region that was killed may stay away.
@@ -62,9 +73,9 @@ impl Machines {
             .map(|(n, kind)| MachineOptions {
                 name: format!("node-{n}"),
                 kind,
-                memory_mib: 1024,
+                memory_mib: 3072,
                 cpus: 2,
-                disk_gib: 8,
+                disk_gib: 12,
                 ssh_port: 0,
             })
             .collect()
@@ -82,6 +93,15 @@ fn choose(kvm: &Result<(), NoKvm>) -> (Kind, String) {
     }
 }
 
+/// What runs in a lab beside its machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Roles {
+    /// A region.
+    Region,
+    /// A region, and an engine with our provider and a registry.
+    RegionAndEngine,
+}
+
 /// What a lab boots, from the cache or built.
 #[derive(Debug, Clone)]
 pub struct Bundle {
@@ -89,14 +109,28 @@ pub struct Bundle {
     pub program: PathBuf,
     /// Folder of the ephemeral system.
     pub ephemeral: PathBuf,
+    /// What clusters and the engine run.
+    pub components: Components,
     /// Folders of disk images.
     pub images: Vec<PathBuf>,
+    /// The image of Kubernetes' nodes, as MAAS names it.
+    pub node_image: String,
 }
 
 impl Bundle {
     /// The kernel of the ephemeral system.
     fn kernel(&self) -> PathBuf {
         self.ephemeral.join("vmlinuz")
+    }
+
+    /// Says where everything is.
+    pub fn print(&self) {
+        println!("program     {}", self.program.display());
+        println!("ephemeral   {}", self.ephemeral.display());
+        println!("components  {}", self.components.folder().display());
+        for image in &self.images {
+            println!("image       {}", image.display());
+        }
     }
 
     /// Builds what is not in the cache.
@@ -107,11 +141,20 @@ impl Bundle {
         let say = |line: &str| narrate::say(&format!("  {line}"));
         let agent = bundle::agent_binary(&root)?;
         let ephemeral = bundle::ephemeral::build(&cache, &agent, &say)?;
-        let images = ["bookworm", "trixie"]
-            .map(|series| bundle::image::build(&cache, &bundle::image::Recipe::debian(series), &say))
-            .into_iter()
+        let components = bundle::components::build(&cache, &say)?;
+        let node = Recipe::node(&components);
+        let node_image = [node.name().0, &node.name().1].join("/");
+        let images = [Recipe::debian("bookworm"), Recipe::debian("trixie"), node]
+            .iter()
+            .map(|recipe| bundle::image::build(&cache, recipe, &say))
             .collect::<Result<_, _>>()?;
-        Ok(Self { program: shell::target().join("debug/bessemer"), ephemeral, images })
+        Ok(Self {
+            program: shell::target().join("debug/bessemer"),
+            ephemeral,
+            components,
+            images,
+            node_image,
+        })
     }
 }
 
@@ -144,8 +187,31 @@ struct NetworkTable {
     interface: &'static str,
     cidr: &'static str,
     address: &'static str,
+    gateway: &'static str,
     dynamic: [&'static str; 2],
     reserved: [[&'static str; 2]; 1],
+}
+
+/// The engine's configuration.
+#[derive(Serialize)]
+struct EngineFile<'a> {
+    data: PathBuf,
+    bundle: &'a Path,
+    listen: String,
+    dns: &'static str,
+    maas: MaasTable,
+    registry: RegistryTable,
+}
+
+#[derive(Serialize)]
+struct MaasTable {
+    url: String,
+    api_key_file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct RegistryTable {
+    listen: String,
 }
 
 #[derive(Serialize)]
@@ -175,6 +241,7 @@ impl Site {
         name: &str,
         bundle: &Bundle,
         machines: Vec<MachineOptions>,
+        roles: Roles,
     ) -> Result<(Self, Started)> {
         let kinds = |of: &[MachineOptions]| of.iter().map(|m| m.kind).collect::<Vec<_>>();
         let before = Self::laid_out(dir);
@@ -194,13 +261,21 @@ impl Site {
         let mut options = Options { name: name.to_owned(), machines, ..Options::default() };
         options.probe_kernel = Some(bundle.kernel());
         let region_file = dir.join("region.toml");
-        let words =
-            [&bundle.program, Path::new("region"), Path::new("run"), Path::new("--config"), &region_file];
-        let command = words.iter().map(|word| word.display().to_string()).collect();
-        options.programs = vec![Program { name: REGION.to_owned(), command }];
-        options.forwards = [(REGION_API, 5240), ("region-boot", 5248)]
-            .map(|(name, port_in_site)| PortForward { name: name.to_owned(), port_in_site, listen_port: 0 })
-            .into();
+        options.programs = vec![program(bundle, REGION, &["region", "run"], &region_file)];
+        options.forwards = vec![forward(REGION_API, None, 5240), forward("region-boot", None, 5248)];
+        if roles == Roles::RegionAndEngine {
+            let engine_file = dir.join("engine.toml");
+            fs::write(&engine_file, toml::to_string(&Self::engine(dir, bundle))?)?;
+            options.programs.push(program(bundle, ENGINE, &["gateway", "engine", "run"], &engine_file));
+            options.forwards.push(forward(ENGINE_API, None, KUBERNETES_PORT));
+            for machine in &options.machines {
+                options.forwards.push(forward(
+                    &node_api(&machine.name),
+                    Some(&machine.name),
+                    KUBERNETES_PORT,
+                ));
+            }
+        }
         let bmc = (0..options.machines.len())
             .map(|i| BmcTable {
                 address: format!("https://10.20.0.{}", 101 + i),
@@ -217,7 +292,9 @@ impl Site {
             network: [NetworkTable {
                 interface: "br0",
                 cidr: "10.20.0.0/24",
-                address: "10.20.0.1",
+                address: ADDRESS,
+                // Leads nowhere; nodes of Kubernetes want to have one all the same.
+                gateway: ADDRESS,
                 dynamic: ["10.20.0.150", "10.20.0.249"],
                 reserved: [["10.20.0.1", "10.20.0.120"]],
             }],
@@ -251,6 +328,27 @@ impl Site {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         Ok((Self::join(dir).await?, started))
+    }
+
+    fn engine<'a>(dir: &Path, bundle: &'a Bundle) -> EngineFile<'a> {
+        EngineFile {
+            data: dir.join("engine"),
+            bundle: bundle.components.folder(),
+            listen: format!("{ADDRESS}:{KUBERNETES_PORT}"),
+            dns: ADDRESS,
+            maas: MaasTable {
+                url: format!("http://{ADDRESS}:5240/MAAS"),
+                api_key_file: dir.join("admin.key"),
+            },
+            registry: RegistryTable { listen: format!("{ADDRESS}:{REGISTRY_PORT}") },
+        }
+    }
+
+    /// Where a forward of the lab listens.
+    pub async fn forward(&self, name: &str) -> Result<SocketAddr> {
+        let forwards = self.lab.status().await?.forwards;
+        let found = forwards.iter().find(|forward| forward.name == name);
+        Ok(found.with_context(|| format!("the lab has no forward {name}: take the rack down first"))?.listen)
     }
 
     /// Joins the lab in `dir` and waits for its region.
@@ -291,6 +389,13 @@ impl Site {
                 (machine, seen)
             })
             .collect())
+    }
+
+    /// What the region calls a machine of the lab.
+    pub async fn system_id(&self, machine: &MachineStatus) -> Result<String> {
+        let all = self.machines().await?;
+        let seen = all.into_iter().find(|(other, _)| other.uuid == machine.uuid).and_then(|(_, seen)| seen);
+        Ok(seen.with_context(|| format!("the region does not know {}", machine.name))?.system_id)
     }
 
     /// Waits until `done` says so of a machine, telling each change; fails when it fails or time is up.
@@ -406,6 +511,24 @@ impl Site {
         let said = said.and_then(|text| toml::from_str::<Options>(&text).ok()).map(|options| options.name);
         said.or_else(|| Some(dir.file_name()?.to_str()?.to_owned())).unwrap_or_default()
     }
+}
+
+fn program(bundle: &Bundle, name: &str, words: &[&str], config: &Path) -> Program {
+    let path = |path: &Path| path.display().to_string();
+    let words = words.iter().map(|&word| word.to_owned());
+    let command =
+        [path(&bundle.program)].into_iter().chain(words).chain(["--config".to_owned(), path(config)]);
+    Program { name: name.to_owned(), command: command.collect() }
+}
+
+fn forward(name: &str, machine: Option<&str>, port_in_site: u16) -> PortForward {
+    let machine = machine.map(str::to_owned);
+    PortForward { name: name.to_owned(), machine, port_in_site, listen_port: 0 }
+}
+
+/// The Kubernetes API of a machine among the lab's forwards.
+pub fn node_api(machine: &str) -> String {
+    format!("{machine}-api")
 }
 
 /// How a machine stands.

@@ -1,4 +1,4 @@
-//! `up` and `down`: the rack that a person tries things on.
+//! `up` and `down`: the rack that a person tries things on, with a cluster on it.
 #![allow(clippy::indexing_slicing, reason = "of a JSON value: what is missing reads as null")]
 
 use std::{
@@ -16,9 +16,10 @@ use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
 use crate::{
+    cluster,
     narrate::{self, Narrator, Output},
     packages,
-    site::{Bundle, Machines, Site, Started},
+    site::{Bundle, Machines, Roles, Site, Started},
 };
 
 /// How long a machine may take from power-on to Ready, and from the deploy call to SSH.
@@ -33,7 +34,17 @@ pub fn up(machines: Machines, output: Output) -> Result<()> {
     narrator.step("packages", packages::ensure)?;
     let bundle = narrator.step("build", Bundle::build)?;
     runtime()?.block_on(async {
-        let summary = rack(&mut narrator, &dir, &Site::name(&dir), &bundle, machines).await?;
+        let site =
+            start(&mut narrator, &dir, &Site::name(&dir), &bundle, machines, Roles::RegionAndEngine).await?;
+        narrator.phase("commission", commission(&site)).await?;
+        let key = ssh_key(&site).await?;
+        let made = cluster::create(&mut narrator, &site, &bundle).await?;
+        let control = cluster::control_plane(&site, &made.engine, cluster::NAME).await?;
+        let id = site.system_id(&control).await?;
+        let ssh = narrator.phase("ssh", ssh(&site, &id, &key)).await?;
+        let mut summary = summary(site, &narrator, ssh).await?;
+        summary.json["cluster"] = cluster::describe(&made)?;
+        summary.json["kubeconfig"] = json!(made.kubectl.config);
         report(&summary, &narrator, output);
         Ok(())
     })
@@ -92,20 +103,21 @@ pub struct Summary {
     pub ssh: String,
 }
 
-/// A lab whose machines are all Ready and whose first one is deployed.
-pub async fn rack(
+/// A lab that runs: new, started again or joined.
+pub async fn start(
     narrator: &mut Narrator,
     dir: &Path,
     name: &str,
     bundle: &Bundle,
     machines: Machines,
-) -> Result<Summary> {
+    roles: Roles,
+) -> Result<Site> {
     let start = async {
         let wanted = match (machines, Site::laid_out(dir)) {
             (Machines::Auto, Some(there)) => there,
             _ => machines.pair(bundle).await,
         };
-        Site::start(dir, name, bundle, wanted).await
+        Site::start(dir, name, bundle, wanted, roles).await
     };
     let (site, started) = narrator.phase("lab", start).await?;
     match started {
@@ -113,11 +125,27 @@ pub async fn rack(
         Started::Again => narrate::say("  the rack was not running: started again with its disks and data"),
         Started::Joined => narrate::say("  the rack is running: going on from where it stands"),
     }
+    Ok(site)
+}
+
+/// A lab without an engine, whose machines are all Ready and whose first one is deployed.
+pub async fn rack(
+    narrator: &mut Narrator,
+    dir: &Path,
+    name: &str,
+    bundle: &Bundle,
+    machines: Machines,
+) -> Result<Summary> {
+    let site = start(narrator, dir, name, bundle, machines, Roles::Region).await?;
     let ids = narrator.phase("commission", commission(&site)).await?;
     let key = ssh_key(&site).await?;
     let first = ids.first().context("the lab has no machines")?;
     narrator.phase("deploy", deploy(&site, first, "debian/bookworm")).await?;
     let ssh = narrator.phase("ssh", ssh(&site, first, &key)).await?;
+    summary(site, narrator, ssh).await
+}
+
+async fn summary(site: Site, narrator: &Narrator, ssh: String) -> Result<Summary> {
     let machines: Vec<_> = site
         .machines()
         .await?
@@ -130,7 +158,7 @@ pub async fn rack(
         })
         .collect();
     let json = json!({"machines": machines, "phases": narrator.phases(), "seconds": narrate::elapsed(), "api": format!("http://{}/MAAS", site.api),
-                      "key_file": dir.join("admin.key"), "ssh": ssh});
+                      "key_file": site.dir.join("admin.key"), "ssh": ssh});
     Ok(Summary { site, json, ssh })
 }
 
@@ -303,5 +331,16 @@ fn report(summary: &Summary, narrator: &Narrator, output: Output) {
     println!("\nThe region, for `target/debug/bessemer machine list` and any MAAS client:\n");
     println!("  export BESSEMER_URL={}", summary.json["api"].as_str().unwrap_or(""));
     println!("  export BESSEMER_API_KEY=$(cat {})", summary.json["key_file"].as_str().unwrap_or(""));
-    println!("\nThe deployed machine:\n\n  {}", summary.ssh);
+    println!("\nThe cluster, by `kubectl`:\n");
+    println!("  export KUBECONFIG={}", summary.json["kubeconfig"].as_str().unwrap_or(""));
+    for node in summary.json["cluster"]["nodes"].as_array().into_iter().flatten() {
+        println!(
+            "  {:<14} {:<9} {:<9} uuid {}",
+            node["name"].as_str().unwrap_or(""),
+            if node["ready"] == true { "Ready" } else { "NotReady" },
+            node["version"].as_str().unwrap_or(""),
+            node["systemUUID"].as_str().unwrap_or(""),
+        );
+    }
+    println!("\nIts control plane's machine:\n\n  {}", summary.ssh);
 }

@@ -13,7 +13,7 @@ use rack::PowerAction;
 use super::{check_deployed, lab_machine};
 use crate::{
     narrate::{self, Narrator},
-    site::{Bundle, Machines, REGION, Site},
+    site::{Bundle, Machines, REGION, Roles, Site},
     up,
 };
 
@@ -27,8 +27,9 @@ const START_LIMIT: Duration = Duration::from_mins(1);
 /// Commissions, deploys and releases two machines under fire.
 pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines, seed: u64) -> Result<()> {
     let mut narrator = Narrator::new();
-    let (site, _) =
-        narrator.phase("lab", Site::start(dir, "e2e-kills", bundle, machines.pair(bundle).await)).await?;
+    let (site, _) = narrator
+        .phase("lab", Site::start(dir, "e2e-kills", bundle, machines.pair(bundle).await, Roles::Region))
+        .await?;
     let mut killer = Killer { site: site.clone(), lots: Lots(seed), sequence: Vec::new() };
 
     for machine in site.lab.status().await?.machines {

@@ -13,7 +13,7 @@ use rack::Cable;
 use super::lab_machine;
 use crate::{
     narrate::{self, Narrator},
-    site::{Bundle, Machines, Site},
+    site::{Bundle, Machines, Roles, Site},
     up,
 };
 
@@ -26,7 +26,8 @@ pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<()> 
     let mut narrator = Narrator::new();
     let mut wanted = machines.pair(bundle).await;
     wanted.truncate(1);
-    let (site, _) = narrator.phase("lab", Site::start(dir, "e2e-luck", bundle, wanted)).await?;
+    let (site, _) =
+        narrator.phase("lab", Site::start(dir, "e2e-luck", bundle, wanted, Roles::Region)).await?;
     let ids = narrator.phase("commission", up::commission(&site)).await?;
     let id = ids.first().map_or("", String::as_str);
     let machine = lab_machine(&site, id).await?;

@@ -11,7 +11,7 @@ use rack::PowerState;
 use super::{ask, check_deployed, lab_machine, release, snapshot::Snapshot};
 use crate::{
     narrate::{self, Narrator},
-    site::{Bundle, Machines, Site},
+    site::{Bundle, Machines, Roles, Site},
     up,
 };
 
@@ -24,7 +24,8 @@ pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines, times: u32) ->
     let mut narrator = Narrator::new();
     let mut wanted = machines.pair(bundle).await;
     wanted.truncate(1);
-    let (site, _) = narrator.phase("lab", Site::start(dir, "e2e-redeploy", bundle, wanted)).await?;
+    let (site, _) =
+        narrator.phase("lab", Site::start(dir, "e2e-redeploy", bundle, wanted, Roles::Region)).await?;
     let ids = narrator.phase("commission", up::commission(&site)).await?;
     let key = up::ssh_key(&site).await?;
     let id = ids.first().map_or("", String::as_str);
