@@ -10,7 +10,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use engine::ProviderConfig;
+use cli::{Format, Session, text};
+use engine::{Phase, ProcessStatus, ProviderConfig, Status};
+use jiff::Timestamp;
 use secrets::ApiKey;
 use tokio::sync::watch;
 
@@ -36,6 +38,12 @@ pub enum EngineCommand {
         /// Use this Kubernetes, which has Cluster API, instead of one of its own
         #[arg(long, value_name = "FILE")]
         kubeconfig: Option<PathBuf>,
+    },
+    /// Show what runs
+    Status {
+        /// The running engine's configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
     },
 }
 
@@ -139,4 +147,50 @@ async fn registry(config: &Config, authority: &Path) -> Result<impl Future<Outpu
             None => std::future::pending().await,
         }
     })
+}
+
+/// Shows what the engine of a configuration file tells of itself.
+pub fn status(config: &Path, form: Format, session: &mut Session<'_>) -> Result<()> {
+    let data = Config::read(config, None)?.data;
+    let status = engine::status(&data)?.with_context(|| {
+        format!("no engine has run on {}; start one: bessemer gateway engine run", data.display())
+    })?;
+    let (zone, now) = (session.zone.clone(), Timestamp::now());
+    let at = |moment: Option<Timestamp>| moment.map(|at| text::clock(at, now, &zone)).unwrap_or_default();
+    Ok(session.show(form, &status, || table(&status, &at))?)
+}
+
+fn table(status: &Status, at: &dyn Fn(Option<Timestamp>) -> String) -> String {
+    let phase = match status.phase {
+        Phase::Starting => "starting",
+        Phase::Ready => "ready",
+        Phase::Stopping => "stopping",
+        Phase::Stopped => "stopped",
+    };
+    let about = text::fields(&[
+        ("phase", phase.to_owned()),
+        ("server", status.server.clone()),
+        ("bundle", status.bundle.iter().flat_map(|digest| digest.chars().take(12)).collect()),
+        ("started", at(Some(status.since))),
+        ("ready", at(status.ready)),
+        ("trouble", status.trouble.clone().unwrap_or_default()),
+    ]);
+    let row = |process: &ProcessStatus| {
+        let (state, since) = match (process.pid, process.ready) {
+            (None, _) => ("down", None),
+            (Some(_), None) => ("starting", process.started),
+            (Some(_), Some(ready)) => ("ready", Some(ready)),
+        };
+        [
+            process.name.clone(),
+            state.to_owned(),
+            at(since),
+            process.pid.map(|pid| pid.to_string()).unwrap_or_default(),
+            process.restarts.to_string(),
+            process.last_exit.as_ref().map(|exit| exit.how.clone()).unwrap_or_default(),
+        ]
+    };
+    let headers = ["process", "state", "since", "pid", "restarts", "last exit"];
+    let rows = status.processes.iter().map(row).collect();
+    format!("{about}\n\n{}", text::table(headers, rows, "It runs no processes."))
 }

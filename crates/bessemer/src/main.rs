@@ -1,5 +1,10 @@
 //! Bessemer: bare metal in, Kubernetes out. The binary that composes the roles.
 
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)
+)]
+
 mod gateway;
 mod provider;
 
@@ -120,6 +125,12 @@ fn main() -> ExitCode {
         Command::Gateway(GatewayCommand::Engine(EngineCommand::Run { config, kubeconfig })) => {
             serve(|stop| gateway::run(config, kubeconfig, stop))
         }
+        Command::Gateway(GatewayCommand::Engine(EngineCommand::Status { config })) => {
+            let (mut out, mut err, mut input) = (std::io::stdout(), std::io::stderr(), std::io::stdin());
+            let mut session = cli::Session::of_process(&mut out, &mut err, &mut input);
+            gateway::status(&config, args.global.output, &mut session)
+        }
+        Command::Provider(ProviderCommand::Manifests) => provider::manifests(&mut std::io::stdout()),
         Command::Provider(ProviderCommand::Run(arguments)) => {
             serve(|stop| provider::run(arguments, args.global.ca.as_deref(), stop))
         }

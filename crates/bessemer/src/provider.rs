@@ -1,6 +1,7 @@
 //! `bessemer provider`: the Cluster API provider for MAAS as a process.
 
 use std::{
+    io::Write,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -20,6 +21,9 @@ pub const MAAS_API_KEY: &str = "MAAS_API_KEY";
 pub enum ProviderCommand {
     /// Run until told to stop; `MAAS_ENDPOINT` and `MAAS_API_KEY` say which MAAS has the machines
     Run(Run),
+    /// Print definitions, role and webhook configuration of the provider as YAML; webhooks are reached by the Service
+    /// `capmaas-webhook-service` in `capmaas-system`
+    Manifests,
 }
 
 #[derive(Debug, Args)]
@@ -67,4 +71,12 @@ fn maas(ca: Option<&Path>) -> Result<maas_client::Client> {
     let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let options = maas_client::Options { ca: ca.map(read).transpose()?, ..Default::default() };
     Ok(maas_client::Client::new(&url, key, &options)?)
+}
+
+/// Writes everything to apply to a management cluster in which the provider runs, as YAML documents.
+pub fn manifests(out: &mut impl Write) -> Result<()> {
+    for document in provider::manifests(&provider::Reach::Service)? {
+        write!(out, "---\n{}", serde_yaml_ng::to_string(&document)?)?;
+    }
+    Ok(())
 }

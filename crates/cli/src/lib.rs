@@ -19,7 +19,7 @@ mod machine;
 mod progress;
 mod session;
 mod ssh_key;
-mod text;
+pub mod text;
 mod wait;
 mod why;
 

@@ -111,7 +111,7 @@ impl<'a> Session<'a> {
     }
 
     /// Shows an object: as it is, or as the text that `table` makes.
-    pub(crate) fn show<T: Serialize>(
+    pub fn show<T: Serialize>(
         &mut self,
         format: Format,
         object: &T,

@@ -99,3 +99,55 @@ impl Config {
 fn listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 6443))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of docs/engine.md.
+    fn example() -> String {
+        let text = include_str!("../../../../docs/engine.md");
+        text.split("```toml").nth(1).unwrap().split("```").next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_documented_example_is_understood() {
+        let config = Config::parse(&example()).unwrap();
+        assert_eq!(config.maas.as_ref().unwrap().url, "http://10.20.0.1:5240/MAAS");
+        assert_eq!(config.registry.as_ref().unwrap().listen, "10.20.0.1:5000".parse().unwrap());
+        let EngineConfig::Embedded(embedded) = config.engine(None).unwrap() else { panic!("not embedded") };
+        assert_eq!(embedded.listen, "10.20.0.1:6443".parse().unwrap());
+        assert_eq!(embedded.dns, Some("10.20.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        for first in ["data = ", "url = ", "listen = \"10.20.0.1:5000\""] {
+            let text = example().replacen(first, &format!("typo = 1\n{first}"), 1);
+            let refused = Config::parse(&text).unwrap_err().to_string();
+            assert!(refused.contains("typo"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        let refused = |text: &str| {
+            let config = Config::parse(&format!("data = \"/d\"\n{text}"));
+            config.and_then(|config| config.engine(None)).unwrap_err().to_string()
+        };
+        assert!(refused("").contains("bundle"));
+        let external = "[external]\nkubeconfig = \"/k\"\n";
+        assert!(refused(&format!("{external}[registry]\nlisten = \"127.0.0.1:5000\"")).contains("bundle"));
+        assert!(refused("bundle = \"/b\"\n[registry]\nlisten = \"0.0.0.0:5000\"").contains("address"));
+    }
+
+    #[test]
+    fn a_kubeconfig_of_the_command_line_goes_before_the_bundle() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.toml");
+        std::fs::write(&file, example()).unwrap();
+        let engine = Config::read(&file, Some("/mine".into())).unwrap().engine(None).unwrap();
+        let EngineConfig::External(external) = engine else { panic!("not external") };
+        assert_eq!(external.kubeconfig, Path::new("/mine"));
+    }
+}

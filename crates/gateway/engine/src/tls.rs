@@ -76,8 +76,8 @@ struct Renewed {
     last: Mutex<(Arc<CertifiedKey>, Instant)>,
 }
 
-impl ResolvesServerCert for Renewed {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+impl Renewed {
+    fn current(&self) -> Arc<CertifiedKey> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.1.elapsed() >= RENEW_EVERY {
             match self.issuer.issue() {
@@ -88,6 +88,81 @@ impl ResolvesServerCert for Renewed {
                 }
             }
         }
-        Some(last.0.clone())
+        last.0.clone()
+    }
+}
+
+impl ResolvesServerCert for Renewed {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
+
+    use super::*;
+
+    const ADDRESS: &str = "192.0.2.7";
+
+    fn server(data: &Path) -> Arc<ServerConfig> {
+        server_tls(data, "registry", ADDRESS.parse().unwrap()).unwrap()
+    }
+
+    /// Whether a client that trusts the authority on `data` takes what the server shows under a name or address.
+    fn trusts(data: &Path, server: Arc<ServerConfig>, name: &'static str) -> bool {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(Layout::new(data).authority()).unwrap()).unwrap();
+        let client = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut client = ClientConnection::new(client.into(), ServerName::try_from(name).unwrap()).unwrap();
+        let mut server = ServerConnection::new(server).unwrap();
+        while client.is_handshaking() {
+            let mut wire = Vec::new();
+            client.write_tls(&mut wire).unwrap();
+            server.read_tls(&mut wire.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            wire.clear();
+            server.write_tls(&mut wire).unwrap();
+            client.read_tls(&mut wire.as_slice()).unwrap();
+            if client.process_new_packets().is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    #[test]
+    fn is_trusted_where_it_serves_and_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, again) = (server(folder.path()), server(folder.path()));
+        for name in [ADDRESS, "127.0.0.1", "localhost"] {
+            assert!(trusts(folder.path(), first.clone(), name), "{name}");
+            assert!(trusts(folder.path(), again.clone(), name), "{name}, after another start");
+        }
+        assert!(!trusts(folder.path(), first, "192.0.2.8"));
+    }
+
+    #[test]
+    fn is_issued_anew_when_it_is_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let issuer = Issuer {
+            layout: Layout::create(folder.path()).unwrap(),
+            name: "registry".into(),
+            address: ADDRESS.parse().unwrap(),
+            crypto: Arc::new(aws_lc_rs::default_provider()),
+        };
+        let first = issuer.issue().unwrap();
+        let renewed = Renewed { last: Mutex::new((first.clone(), Instant::now())), issuer };
+        assert_eq!(renewed.current().cert, first.cert);
+        renewed.last.lock().unwrap().1 = Instant::now().checked_sub(RENEW_EVERY).unwrap();
+        let second = renewed.current();
+        assert_ne!(second.cert, first.cert);
+        assert_eq!(renewed.current().cert, second.cert);
     }
 }
