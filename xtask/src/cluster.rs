@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -37,12 +37,16 @@ pub struct Cluster {
 }
 
 /// Makes the cluster, or goes on where an earlier call stopped.
-pub async fn create(narrator: &mut Narrator, site: &Site, bundle: &Bundle) -> Result<Cluster> {
-    let engine = narrator.phase("engine", engine(site, bundle)).await?;
-    narrator.step("apply", || apply(site, bundle, &engine, NAME))?;
-    narrator.phase("machines", machines(&engine, NAME)).await?;
-    let kubectl = kubeconfig(site, bundle, &engine, NAME).await?;
-    let cluster = Cluster { engine, kubectl };
+pub async fn create(
+    narrator: &mut Narrator,
+    site: &Site,
+    bundle: &Bundle,
+    engine: &Kubectl,
+) -> Result<Cluster> {
+    narrator.step("apply", || apply(site, bundle, engine, NAME))?;
+    narrator.phase("machines", machines(engine, NAME)).await?;
+    let kubectl = kubeconfig(site, bundle, engine, NAME).await?;
+    let cluster = Cluster { engine: engine.clone(), kubectl };
     narrator.phase("nodes", nodes(&cluster)).await?;
     narrator.phase("dns", dns(&cluster)).await?;
     Ok(cluster)
@@ -319,9 +323,4 @@ impl Deadline {
         tokio::time::sleep(LOOK_AGAIN).await;
         Ok(())
     }
-}
-
-/// Where the kubeconfig of the cluster is that `up` makes.
-pub fn kubeconfig_file(dir: &Path) -> PathBuf {
-    dir.join(format!("{NAME}.kubeconfig"))
 }

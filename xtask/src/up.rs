@@ -38,7 +38,8 @@ pub fn up(machines: Machines, output: Output) -> Result<()> {
             start(&mut narrator, &dir, &Site::name(&dir), &bundle, machines, Roles::RegionAndEngine).await?;
         narrator.phase("commission", commission(&site)).await?;
         let key = ssh_key(&site).await?;
-        let made = cluster::create(&mut narrator, &site, &bundle).await?;
+        let engine = narrator.phase("engine", cluster::engine(&site, &bundle)).await?;
+        let made = cluster::create(&mut narrator, &site, &bundle, &engine).await?;
         let control = cluster::control_plane(&site, &made.engine, cluster::NAME).await?;
         let id = site.system_id(&control).await?;
         let ssh = narrator.phase("ssh", ssh(&site, &id, &key)).await?;

@@ -1,5 +1,6 @@
 //! Longer tests on a rack of their own.
 
+pub mod cluster;
 mod erase;
 mod interrupts;
 mod kills;
@@ -39,6 +40,8 @@ pub enum Name {
     Interrupts,
     /// A machine never boots; the missing signal is named.
     Luck,
+    /// A Kubernetes cluster: made, used, deleted, begun again.
+    Cluster,
 }
 
 /// Runs one.
@@ -53,6 +56,7 @@ pub fn run(name: Name, machines: Machines, times: u32, seed: u64) -> Result<()> 
             on_scratch("e2e-kills", async |dir, bundle| kills::run(dir, bundle, machines, seed).await)
         }
         Name::Interrupts => interrupted(),
+        Name::Cluster => cluster(machines),
         Name::Luck => on_scratch("e2e-luck", async |dir, bundle| luck::run(dir, bundle, machines).await),
     }
 }
@@ -60,6 +64,11 @@ pub fn run(name: Name, machines: Machines, times: u32, seed: u64) -> Result<()> 
 /// The lab run of `cargo xtask test`.
 pub fn rack() -> Result<()> {
     rack_of(Machines::Both)
+}
+
+/// The cluster run of `cargo xtask test`.
+pub fn cluster(machines: Machines) -> Result<()> {
+    on_scratch("e2e-cluster", async |dir, bundle| cluster::run(dir, bundle, machines).await)
 }
 
 fn rack_of(machines: Machines) -> Result<()> {

@@ -1,0 +1,202 @@
+//! A cluster from nothing to traffic and back to nothing.
+#![allow(clippy::indexing_slicing, reason = "of a JSON value: what is missing reads as null")]
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use maas_client::Status;
+use serde_json::Value;
+
+use super::{ask, erase};
+use crate::{
+    cluster::{self, Cluster, Deadline, NAME},
+    kubectl::Kubectl,
+    narrate::{self, Narrator},
+    site::{Bundle, Machines, Roles, Site},
+    up,
+};
+
+const NAMESPACE: &str = include_str!("cluster/namespace.yaml");
+const HELLO: &str = include_str!("cluster/hello.yaml");
+const CALLER: &str = include_str!("cluster/caller.yaml");
+const ELSEWHERE: &str = include_str!("cluster/elsewhere.yaml");
+
+/// How long pods may take.
+const PODS_LIMIT: Duration = Duration::from_mins(5);
+/// The image that the workload's pods run.
+const HELLO_IMAGE: &str = "bessemer.local/hello:1";
+
+/// Creates it, has traffic in it, deletes it, and begins again with another of the same name.
+pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<()> {
+    let mut narrator = Narrator::new();
+    let name = Site::name(dir);
+    let site = up::start(&mut narrator, dir, &name, bundle, machines, Roles::RegionAndEngine).await?;
+    narrator.phase("commission", up::commission(&site)).await?;
+    let key = up::ssh_key(&site).await?;
+    let engine = narrator.phase("engine", cluster::engine(&site, bundle)).await?;
+    let before = objects(&engine)?;
+
+    let began = Instant::now();
+    let cluster = cluster::create(&mut narrator, &site, bundle, &engine).await?;
+    narrator.phase("traffic", traffic(&cluster)).await?;
+    let seconds = began.elapsed().as_secs_f64();
+    narrate::say(&format!("  {seconds:.1} s from the first object to an answer of the Service"));
+    check_nodes(&site, &cluster).await?;
+
+    let control = cluster::control_plane(&site, &engine, NAME).await?;
+    let ssh = up::ssh(&site, &site.system_id(&control).await?, &key).await?;
+    narrator.phase("registry", registry(&site, &cluster, &key)).await?;
+    let ca = authority(&engine)?.context("the cluster has no authority")?;
+    let marks = narrator.step("mark", || erase::mark(&ssh, &control.disk))?;
+
+    narrator.phase("delete", cluster::delete(&engine, NAME)).await?;
+    narrate::say(&format!("  {}: {}", control.name, marks.check_gone(&control.disk)?));
+    nothing_left(&site, &engine, &before).await?;
+
+    narrator.phase("another", again(&site, bundle, &engine, &ca)).await?;
+    narrator.phase("delete it", cluster::delete(&engine, NAME)).await?;
+    nothing_left(&site, &engine, &before).await?;
+    narrator.print();
+    println!("{:<14} {seconds:>6.1} s", "to traffic");
+    Ok(())
+}
+
+/// Two pods on two nodes answer by their Service's name to a third.
+pub async fn traffic(cluster: &Cluster) -> Result<()> {
+    let kubectl = &cluster.kubectl;
+    for manifest in [NAMESPACE, HELLO] {
+        kubectl.run_with(&["apply", "-f", "-"], Some(manifest))?;
+    }
+    let mut deadline = Deadline::new(PODS_LIMIT, "answers of both pods by the Service's name");
+    let (mut answers, mut callers) = (BTreeSet::new(), 0);
+    while answers.len() < 2 {
+        let pods = kubectl.items(&["get", "pods", "-n", "hello"])?;
+        let of =
+            |app: &str| pods.iter().filter(|pod| pod["metadata"]["labels"]["app"] == app).collect::<Vec<_>>();
+        let ended = |pod: &&&Value| ["Succeeded", "Failed"].iter().any(|end| pod["status"]["phase"] == *end);
+        for pod in of("caller").iter().filter(ended) {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let said = kubectl.run(&["logs", "-n", "hello", name])?;
+            if pod["status"]["phase"] == "Succeeded" {
+                answers.insert(said.trim().to_owned());
+            } else {
+                narrate::say(&format!("  {name}: {}", said.trim()));
+            }
+            kubectl.run(&["delete", "pod", "-n", "hello", name, "--wait=false"])?;
+            callers -= 1;
+        }
+        let servers = of("hello").into_iter().filter(|pod| cluster::is_ready(pod)).count();
+        if servers == 2 && callers < 2 {
+            kubectl.run_with(&["create", "-f", "-"], Some(CALLER))?;
+            callers += 1;
+        }
+        let stand = pods.iter().map(cluster::sentence).collect::<Vec<_>>().join("; ");
+        deadline.note(&format!("{answers:?} have answered; {stand}"));
+        deadline.pause().await?;
+    }
+    let pods = kubectl.items(&["get", "pods", "-n", "hello", "-l", "app=hello"])?;
+    let nodes: BTreeSet<_> = pods.iter().map(|pod| pod["spec"]["nodeName"].to_string()).collect();
+    ensure!(nodes.len() == 2, "both pods are on {nodes:?}");
+    kubectl.run(&["delete", "namespace", "hello", "--timeout=2m"])?;
+    Ok(())
+}
+
+/// Each node is Ready and one of the lab's machines.
+async fn check_nodes(site: &Site, cluster: &Cluster) -> Result<()> {
+    let told = cluster::describe(cluster)?;
+    let nodes = told["nodes"].as_array().context("no nodes")?;
+    let uuids: BTreeSet<String> =
+        nodes.iter().filter_map(|node| Some(node["systemUUID"].as_str()?.to_lowercase())).collect();
+    let machines = site.lab.status().await?.machines;
+    let wanted: BTreeSet<String> = machines.iter().map(|machine| machine.uuid.to_string()).collect();
+    ensure!(uuids == wanted, "the nodes are {uuids:?}, the lab's machines {wanted:?}");
+    ensure!(nodes.iter().all(|node| node["ready"] == true), "not every node is ready: {told}");
+    Ok(())
+}
+
+/// An image that is not on a node comes from the site's registry; one that the site does not have comes from nowhere.
+async fn registry(site: &Site, cluster: &Cluster, key: &Path) -> Result<()> {
+    for (_, seen) in site.machines().await? {
+        let id = seen.context("a machine is not known")?.system_id;
+        let ssh = up::ssh(site, &id, key).await?;
+        ask(&ssh, &format!("sudo ctr -n k8s.io images rm --sync {HELLO_IMAGE}"))?;
+    }
+    traffic(cluster).await?;
+
+    let kubectl = &cluster.kubectl;
+    kubectl.run_with(&["apply", "-f", "-"], Some(NAMESPACE))?;
+    kubectl.run_with(&["create", "-f", "-"], Some(ELSEWHERE))?;
+    let mut deadline = Deadline::new(PODS_LIMIT, "the refusal of an image that the site does not have");
+    let refusal = loop {
+        let events = kubectl.items(&["get", "events", "-n", "hello", "--field-selector", "reason=Failed"])?;
+        let words = events.iter().filter_map(|event| event["message"].as_str());
+        if let Some(refusal) = words.into_iter().find(|words| words.contains("elsewhere")) {
+            break refusal.to_owned();
+        }
+        deadline.note("no event says so");
+        deadline.pause().await?;
+    };
+    ensure!(refusal.contains("not found"), "not the registry's own answer: {refusal}");
+    kubectl.run(&["delete", "namespace", "hello", "--timeout=2m"])?;
+    Ok(())
+}
+
+/// A cluster of the same name gets an authority of its own, and can be deleted while it is being made.
+async fn again(site: &Site, bundle: &Bundle, engine: &Kubectl, old: &str) -> Result<()> {
+    cluster::apply(site, bundle, engine, NAME)?;
+    let mut deadline = Deadline::new(up::LIMIT, "a machine that is being deployed");
+    loop {
+        let machines = site.machines().await?;
+        let deploying = |seen: &maas_client::Machine| seen.status == Status::Deploying;
+        let ca = authority(engine)?;
+        if machines.iter().any(|(_, seen)| seen.as_ref().is_some_and(deploying))
+            && let Some(ca) = ca
+        {
+            ensure!(ca != old, "a new cluster has the authority of the old one");
+            return Ok(());
+        }
+        deadline.note("none is Deploying");
+        deadline.pause().await?;
+    }
+}
+
+/// The certificate of the cluster's authority.
+fn authority(engine: &Kubectl) -> Result<Option<String>> {
+    let secret = engine.json(&["get", "secret", &format!("{NAME}-ca"), "-n", NAME, "--ignore-not-found"])?;
+    Ok(secret["data"]["tls.crt"].as_str().map(str::to_owned))
+}
+
+/// Machines are Ready, DNS forgets the cluster, the engine has what it had before and nothing else.
+async fn nothing_left(site: &Site, engine: &Kubectl, before: &BTreeSet<String>) -> Result<()> {
+    for (machine, seen) in site.machines().await? {
+        let seen = seen.with_context(|| format!("{} is gone", machine.name))?;
+        ensure!(seen.status == Status::Ready, "{}: {}", machine.name, seen.status_name);
+    }
+    let names = site.region.dns_resources(None).await?;
+    let left: Vec<_> =
+        names.iter().filter(|name| name.fqdn.starts_with(NAME)).map(|name| &name.fqdn).collect();
+    ensure!(left.is_empty(), "DNS still knows {left:?}");
+    let after = objects(engine)?;
+    let left: Vec<_> = after.difference(before).collect();
+    ensure!(left.is_empty(), "the engine still has {left:#?}");
+    Ok(())
+}
+
+/// Every object of the engine but events, of all kinds that can be listed.
+fn objects(engine: &Kubectl) -> Result<BTreeSet<String>> {
+    let kinds = engine.run(&["api-resources", "--verbs=list", "-o", "name"])?;
+    let kinds: Vec<&str> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let all = engine.items(&["get", &kinds.join(","), "-A"])?;
+    Ok(all
+        .iter()
+        .map(|object| {
+            let meta = &object["metadata"];
+            format!("{} {}/{}", text(&object["kind"]), text(&meta["namespace"]), text(&meta["name"]))
+        })
+        .collect())
+}
