@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use capi_types::{
-    CLUSTER_UID, MaasMachine, MaasMachineSpec,
+    CLUSTER_UID, Lxd, MaasMachine, MaasMachineSpec, StaticIp,
     core::{Bootstrap, Cluster, ClusterInitialization, ClusterStatus, Machine},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -480,4 +480,28 @@ fn a_machine_of_another_provider_is_given_back_and_wiped() {
     world.boxes[0].written = true;
     assert!(world.settle(|world| world.object.is_none()));
     assert_eq!(world.boxes[0].host.status, Status::Ready);
+}
+
+/// What is accepted for older objects' sake but not done is said, by its field, and takes no machine.
+#[test]
+fn what_is_not_supported_is_named() {
+    let lxd = Lxd { enabled: Some(true), ..Lxd::default() };
+    for (field, spec) in [
+        ("spec.lxd.enabled", MaasMachineSpec { lxd: Some(lxd), ..Default::default() }),
+        ("spec.deployInMemory", MaasMachineSpec { deploy_in_memory: Some(true), ..Default::default() }),
+        ("spec.staticIP", MaasMachineSpec { static_ip: Some(StaticIp::default()), ..Default::default() }),
+    ] {
+        let mut world = World::new(&[false], &[0], false);
+        world.object.as_mut().unwrap().spec = MaasMachineSpec { image: "os/series".to_owned(), ..spec };
+        world.reconcile(Fault::None);
+        let conditions = world.object.as_ref().unwrap().status.as_ref().unwrap().conditions.clone();
+        let deployed = conditions.iter().find(|condition| condition.type_ == "MachineDeployed").unwrap();
+        assert_eq!((deployed.status.as_str(), deployed.reason.as_str()), ("False", "NotSupported"));
+        assert!(deployed.message.contains(field), "{}", deployed.message);
+        assert!(world.boxes.iter().all(|one| one.host.status == Status::Ready), "{field} takes no machine");
+    }
+    let mut world = World::new(&[false], &[0], false);
+    world.object.as_mut().unwrap().spec.deploy_in_memory = Some(false);
+    world.reconcile(Fault::None);
+    assert_ne!(world.boxes[0].host.status, Status::Ready);
 }

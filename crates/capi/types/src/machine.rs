@@ -67,7 +67,7 @@ pub struct MaasMachineSpec {
     /// `OS/SERIES`, or the name of a custom image; cannot be changed.
     #[schemars(length(min = 1))]
     pub image: String,
-    /// Whether the image runs from memory, the disks untouched.
+    /// The image runs from memory, the disks untouched: accepted, and answered with a condition.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = false))]
     pub deploy_in_memory: Option<bool>,

@@ -34,6 +34,11 @@ fn unsupported(seen: &Seen) -> Option<&'static str> {
     if spec.lxd.as_ref().is_some_and(|lxd| lxd.enabled == Some(true)) {
         return Some("virtual machines (spec.lxd.enabled) are not supported: use machines of the MAAS");
     }
+    if spec.deploy_in_memory == Some(true) {
+        return Some(
+            "deployment to memory (spec.deployInMemory) is not supported: images are written to a disk",
+        );
+    }
     spec.static_ip.as_ref().map(|_| "spec.staticIP is not supported: reserve the address in MAAS instead")
 }
 
