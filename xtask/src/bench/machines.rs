@@ -50,7 +50,7 @@ pub fn figures() -> Result<Vec<Figure>> {
         })?;
         let region = rig.start(&program, None)?;
         let url = format!("http://{}/MAAS/api/2.0/machines/", region.api);
-        let before = region.resident()?;
+        let before = region.settled()?;
         let lists = runtime.block_on(async {
             let client = Client::new();
             let mut lists = Vec::new();

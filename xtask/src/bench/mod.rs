@@ -1,5 +1,6 @@
 //! Figures: one JSON line each, beside a peer where there is one.
 
+mod cluster;
 mod dhcp;
 mod machines;
 mod rig;
@@ -21,6 +22,8 @@ pub enum Name {
     Dhcp,
     /// What an idle region keeps in memory.
     Region,
+    /// A cluster's first object to an answer of a Service in it; the engine's start and memory.
+    Cluster,
 }
 
 /// One figure.
@@ -62,6 +65,7 @@ pub fn run(name: Name, machines: Machines, output: Output, check: bool) -> Resul
         Name::MachinesList => machines::figures()?,
         Name::Dhcp => dhcp::figures()?,
         Name::Region => rig::figures()?,
+        Name::Cluster => cluster::figures(machines)?,
     };
     let mut short = Vec::new();
     for figure in &figures {
