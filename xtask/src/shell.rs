@@ -1,6 +1,7 @@
 //! Running other programs.
 
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -20,9 +21,15 @@ pub fn target() -> PathBuf {
 /// Runs a program in the workspace with its output shown, on standard error: standard output is for results.
 /// Fails if it does.
 pub fn run(program: &str, args: &[&str]) -> Result<()> {
+    run_with(program, args, None)
+}
+
+/// The same with a variable set.
+pub fn run_with(program: &str, args: &[&str], set: Option<(&str, &OsStr)>) -> Result<()> {
     eprintln!("$ {program} {}", args.join(" "));
     let status = Command::new(program)
         .args(args)
+        .envs(set)
         .current_dir(root())
         .stdin(Stdio::null())
         .stdout(std::io::stderr())

@@ -4,7 +4,13 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{packages, shell};
+use crate::{
+    packages, shell,
+    site::{Bundle, Machines},
+};
+
+/// Names the folder of the bundle that tests run programs of.
+const BUNDLE: &str = "BESSEMER_BUNDLE";
 
 /// Whether the lab run is part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +40,18 @@ pub fn run(extent: Extent) -> Result<()> {
         eprintln!("cargo-deny is not installed: bans, licences and sources are not checked here");
         Ok(())
     })?;
-    steps.take("tests", || shell::run(&cargo, &["test", "--workspace", "--locked", "--no-fail-fast"]))?;
+    let bundle = match extent {
+        Extent::Whole => Some(steps.take("bundle", Bundle::build)?),
+        Extent::Fast => None,
+    };
+    steps.take("tests", || {
+        // With it, tests run Kubernetes' own programs; without, those tests say that they are left out.
+        let folder = bundle.as_ref().map(|bundle| (BUNDLE, bundle.components.folder().as_os_str()));
+        shell::run_with(&cargo, &["test", "--workspace", "--locked", "--no-fail-fast"], folder)
+    })?;
     if extent == Extent::Whole {
-        steps.take("lab", crate::e2e::rack)?;
+        steps.take("rack", crate::e2e::rack)?;
+        steps.take("cluster", || crate::e2e::cluster(Machines::Namespace))?;
     }
     steps.print();
     Ok(())
@@ -46,12 +61,12 @@ pub fn run(extent: Extent) -> Result<()> {
 struct Steps(Vec<(&'static str, f64)>);
 
 impl Steps {
-    fn take(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) -> Result<()> {
+    fn take<T>(&mut self, name: &'static str, step: impl FnOnce() -> Result<T>) -> Result<T> {
         eprintln!("== {name}");
         let began = Instant::now();
-        step()?;
+        let done = step()?;
         self.0.push((name, began.elapsed().as_secs_f64()));
-        Ok(())
+        Ok(done)
     }
 
     fn print(&self) {
