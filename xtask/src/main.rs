@@ -27,7 +27,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Bring up a rack: machines, a region; discovered, commissioned, one deployed.
+    /// Bring up a rack of two machines with a region and an engine, and make a Kubernetes cluster of it.
     Up {
         /// What the machines are made of.
         #[arg(long, value_enum, default_value = "auto")]
