@@ -129,11 +129,19 @@ fn intent(site: &Site, bundle: &Bundle, uid: &str, name: &str) -> Result<Intent>
 }
 
 /// Waits until the cluster's machines are provisioned, telling how each stands.
-async fn machines(engine: &Kubectl, name: &str) -> Result<()> {
+pub async fn machines(engine: &Kubectl, name: &str) -> Result<()> {
     let mut told = BTreeMap::new();
     let mut deadline = Deadline::new(up::LIMIT, "the machines of the cluster");
     loop {
-        let all = engine.items(&["get", "machines.cluster.x-k8s.io,maasmachines", "-n", name])?;
+        // An API that is away for a moment comes back.
+        let all = match engine.items(&["get", "machines.cluster.x-k8s.io,maasmachines", "-n", name]) {
+            Ok(all) => all,
+            Err(error) => {
+                deadline.note(&error.to_string());
+                deadline.pause().await?;
+                continue;
+            }
+        };
         for object in &all {
             tell(&mut told, object);
         }
@@ -269,23 +277,37 @@ pub fn describe(cluster: &Cluster) -> Result<Value> {
 
 /// Deletes a cluster: its `Cluster`, and when that is gone, the namespace with the rest.
 pub async fn delete(engine: &Kubectl, name: &str) -> Result<()> {
-    engine.run(&["delete", "cluster", name, "-n", name, "--wait=false", "--ignore-not-found"])?;
     let mut told = BTreeMap::new();
-    let kinds = "clusters.cluster.x-k8s.io,machines.cluster.x-k8s.io,maasmachines,maasclusters";
     let mut deadline = Deadline::new(up::LIMIT, "the deletion of the cluster");
     loop {
-        let left = engine.items(&["get", kinds, "-n", name])?;
-        if left.is_empty() {
-            break;
+        match deleted(engine, name, &mut told) {
+            Ok(left) if left.is_empty() => return Ok(()),
+            Ok(left) => deadline.note(&left),
+            // An API that is away for a moment comes back.
+            Err(error) => deadline.note(&error.to_string()),
         }
-        for object in &left {
-            tell(&mut told, object);
-        }
-        deadline.note(&left.iter().map(sentence).collect::<Vec<_>>().join("; "));
         deadline.pause().await?;
     }
-    engine.run(&["delete", "namespace", name, "--timeout=2m"])?;
-    Ok(())
+}
+
+/// Takes the next step of a deletion; what is left, empty at its end.
+fn deleted(engine: &Kubectl, name: &str, told: &mut BTreeMap<String, String>) -> Result<String> {
+    const KINDS: &str = "clusters.cluster.x-k8s.io,machines.cluster.x-k8s.io,maasmachines,maasclusters";
+    let left = engine.items(&["get", KINDS, "-n", name])?;
+    for object in &left {
+        tell(told, object);
+    }
+    if left
+        .iter()
+        .any(|object| object["kind"] == "Cluster" && object["metadata"]["deletionTimestamp"].is_null())
+    {
+        engine.run(&["delete", "cluster", name, "-n", name, "--wait=false", "--ignore-not-found"])?;
+    } else if left.is_empty() {
+        engine.run(&["delete", "namespace", name, "--wait=false", "--ignore-not-found"])?;
+        let namespace = engine.json(&["get", "namespace", name, "--ignore-not-found"])?;
+        return Ok(if namespace.is_null() { String::new() } else { format!("namespace {name}") });
+    }
+    Ok(left.iter().map(sentence).collect::<Vec<_>>().join("; "))
 }
 
 fn write_private(file: &Path, text: &str) -> Result<()> {

@@ -55,7 +55,8 @@ impl Kubectl {
         let mut command = Command::new(&self.program);
         // Nothing of the user's own: neither the configuration nor the cache of what an API serves.
         let cache = self.config.with_extension("cache");
-        command.arg("--kubeconfig").arg(&self.config).arg("--cache-dir").arg(cache).args(words);
+        command.arg("--kubeconfig").arg(&self.config).arg("--cache-dir").arg(cache);
+        command.arg("--request-timeout=30s").args(words);
         command.env_remove("KUBECONFIG").stdout(Stdio::piped()).stderr(Stdio::piped());
         command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
         let mut child = command.spawn().context("cannot start kubectl")?;

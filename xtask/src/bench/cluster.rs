@@ -78,7 +78,7 @@ async fn measure(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<Vec<
 /// Seconds from a start of the engine until all of it is ready.
 async fn restart(site: &Site) -> Result<f64> {
     let before = status(&site.dir)?["pid"].clone();
-    site.lab.kill(ENGINE).await?;
+    site.lab.kill(ENGINE, Duration::ZERO).await?;
     let deadline = Deadline::new(Duration::from_mins(1), "the engine's start");
     loop {
         let status = status(&site.dir)?;

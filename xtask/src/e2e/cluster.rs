@@ -171,7 +171,7 @@ fn authority(engine: &Kubectl) -> Result<Option<String>> {
 }
 
 /// Machines are Ready, DNS forgets the cluster, the engine has what it had before and nothing else.
-async fn nothing_left(site: &Site, engine: &Kubectl, before: &BTreeSet<String>) -> Result<()> {
+pub async fn nothing_left(site: &Site, engine: &Kubectl, before: &BTreeSet<String>) -> Result<()> {
     for (machine, seen) in site.machines().await? {
         let seen = seen.with_context(|| format!("{} is gone", machine.name))?;
         ensure!(seen.status == Status::Ready, "{}: {}", machine.name, seen.status_name);
@@ -187,7 +187,7 @@ async fn nothing_left(site: &Site, engine: &Kubectl, before: &BTreeSet<String>) 
 }
 
 /// Every object of the engine but events, of all kinds that can be listed.
-fn objects(engine: &Kubectl) -> Result<BTreeSet<String>> {
+pub fn objects(engine: &Kubectl) -> Result<BTreeSet<String>> {
     let kinds = engine.run(&["api-resources", "--verbs=list", "-o", "name"])?;
     let kinds: Vec<&str> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

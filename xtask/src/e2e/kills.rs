@@ -121,7 +121,7 @@ impl Killer {
     /// Kills the region, and waits until the lab has started another.
     async fn kill(&mut self, phase: &str, sight: &str, delay: u64) -> Result<()> {
         let starts = self.starts().await?;
-        self.site.lab.kill(REGION).await?;
+        self.site.lab.kill(REGION, Duration::ZERO).await?;
         let line = format!("{phase}: {delay} ms after \"{sight}\"");
         narrate::say(&format!("  kill -9 of the region, {delay} ms later"));
         self.sequence.push(line);
@@ -162,10 +162,11 @@ impl Killer {
 }
 
 /// Numbers that look drawn by lot, the same for the same seed (`SplitMix64`).
-struct Lots(u64);
+pub struct Lots(pub u64);
 
 impl Lots {
-    fn below(&mut self, limit: u64) -> u64 {
+    /// One below `limit`.
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -8,6 +8,7 @@ mod life;
 mod luck;
 mod redeploy;
 mod snapshot;
+mod storm;
 
 use std::{
     path::{Path, PathBuf},
@@ -42,6 +43,8 @@ pub enum Name {
     Luck,
     /// A Kubernetes cluster: made, used, deleted, begun again.
     Cluster,
+    /// A Kubernetes cluster: made and deleted while everything that makes it is killed.
+    Storm,
 }
 
 /// Runs one.
@@ -56,6 +59,9 @@ pub fn run(name: Name, machines: Machines, times: u32, seed: u64) -> Result<()> 
             on_scratch("e2e-kills", async |dir, bundle| kills::run(dir, bundle, machines, seed).await)
         }
         Name::Interrupts => interrupted(),
+        Name::Storm => {
+            on_scratch("e2e-storm", async |dir, bundle| storm::run(dir, bundle, machines, seed).await)
+        }
         Name::Cluster => cluster(machines),
         Name::Luck => on_scratch("e2e-luck", async |dir, bundle| luck::run(dir, bundle, machines).await),
     }

@@ -59,9 +59,10 @@ impl LabClient {
         self.post(&format!("machines/{machine}/cable"), &json!({"cable": cable})).await
     }
 
-    /// Kills a program as `kill -9` would; the lab starts it again.
-    pub async fn kill(&self, program: &str) -> Result<(), ClientError> {
-        self.post(&format!("programs/{program}/kill"), &Value::Null).await
+    /// Kills a program as `kill -9` would; the lab starts it again, soon or when it was `away` that long.
+    pub async fn kill(&self, program: &str, away: Duration) -> Result<(), ClientError> {
+        let body = json!({"away_seconds": away.as_secs_f64()});
+        self.post(&format!("programs/{program}/kill"), &body).await
     }
 
     /// Ends the lab; returns when it has begun to.

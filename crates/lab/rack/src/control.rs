@@ -1,6 +1,7 @@
 //! The control socket: HTTP and JSON on `DIR/lab.sock`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -83,10 +84,18 @@ async fn cable(
     }
 }
 
-async fn kill(State(lab): State<Arc<Lab>>, Path(name): Path<String>) -> Response {
+#[derive(Deserialize)]
+struct KillBody {
+    away_seconds: f64,
+}
+
+async fn kill(State(lab): State<Arc<Lab>>, Path(name): Path<String>, Json(body): Json<KillBody>) -> Response {
+    let Ok(away) = Duration::try_from_secs_f64(body.away_seconds) else {
+        return (StatusCode::BAD_REQUEST, "away_seconds is no time").into_response();
+    };
     match lab.programs.iter().find(|program| program.status().name == name) {
         Some(program) => {
-            program.kill();
+            program.kill(away);
             StatusCode::NO_CONTENT.into_response()
         }
         None => (StatusCode::NOT_FOUND, format!("no program is named `{name}`")).into_response(),

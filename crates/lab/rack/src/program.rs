@@ -20,6 +20,8 @@ pub(crate) struct Supervised {
     role: Role,
     state: Mutex<ProgramStatus>,
     kill: Notify,
+    /// How long it stays away after the kill that is under way.
+    away: Mutex<Duration>,
 }
 
 impl Supervised {
@@ -41,6 +43,7 @@ impl Supervised {
                 log: dir.join(format!("{}.log", program.name)),
             }),
             kill: Notify::new(),
+            away: Mutex::new(PAUSE),
         };
         let process = supervised.start_once().await?;
         Ok((Arc::new(supervised), process))
@@ -50,8 +53,9 @@ impl Supervised {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Kills it without warning; [`Supervised::supervise`] starts it again.
-    pub(crate) fn kill(&self) {
+    /// Kills it without warning; [`Supervised::supervise`] starts it again when it was `away` that long.
+    pub(crate) fn kill(&self, away: Duration) {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = away.max(PAUSE);
         self.kill.notify_waiters();
     }
 
@@ -65,7 +69,11 @@ impl Supervised {
                 Err(error) => tracing::error!(%error, name, "a program does not start"),
             }
             tracing::warn!(name, "a program has ended and starts again");
-            tokio::time::sleep(PAUSE).await;
+            let away = {
+                let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+                std::mem::replace(&mut *away, PAUSE)
+            };
+            tokio::time::sleep(away).await;
             process = self.start_once().await;
         }
     }

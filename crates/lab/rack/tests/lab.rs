@@ -270,7 +270,7 @@ async fn a_program_runs_in_the_site_and_comes_back_when_it_is_killed() {
     rig.until("the program answers", answers).await;
     for kills in 1..=3 {
         let killed = Instant::now();
-        rig.client.kill("web").await.unwrap();
+        rig.client.kill("web", Duration::ZERO).await.unwrap();
         let again = async |rig: &Rig| rig.status().await.programs[0].starts > kills;
         rig.until("the program is started again", again).await;
         assert!(killed.elapsed() < Duration::from_secs(5), "the pause grows: {:?}", killed.elapsed());
@@ -281,7 +281,7 @@ async fn a_program_runs_in_the_site_and_comes_back_when_it_is_killed() {
         fs::read_to_string(rig.path("talk.log")).is_ok_and(|log| log.matches("hello").count() > 1)
     })
     .await;
-    let refused = rig.client.kill("nobody").await.unwrap_err();
+    let refused = rig.client.kill("nobody", Duration::ZERO).await.unwrap_err();
     assert!(refused.to_string().contains("nobody"), "{refused}");
 }
 

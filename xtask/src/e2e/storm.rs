@@ -1,0 +1,150 @@
+//! Everything that makes a cluster is killed while it is at work: each process of the engine, the engine, the region.
+#![allow(clippy::indexing_slicing, reason = "of a JSON value: what is missing reads as null")]
+
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use maas_client::Status;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::{cluster as whole, kills::Lots};
+use crate::{
+    cluster::{self, Deadline, NAME},
+    narrate::{self, Narrator},
+    site::{Bundle, ENGINE, Machines, REGION, Roles, Site},
+    up,
+};
+
+/// What is killed in each phase, in an order drawn by lot.
+const TARGETS: [&str; 9] = [
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "capi-core-manager",
+    "capi-kubeadm-bootstrap-manager",
+    "capi-kubeadm-control-plane-manager",
+    "provider",
+    ENGINE,
+    REGION,
+];
+/// Longest pause between two kills.
+const PAUSE: u64 = 3000;
+/// How long the region is away while a machine is being deployed.
+const REGION_AWAY: Duration = Duration::from_mins(2);
+/// How long the engine may take to be ready again.
+const RECOVERY: Duration = Duration::from_mins(2);
+
+/// Makes a cluster, uses it and deletes it, under fire.
+pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines, seed: u64) -> Result<()> {
+    let mut narrator = Narrator::new();
+    let mut pair = machines.pair(bundle).await;
+    // One more than the cluster needs: a second allocation for the same node would take it.
+    let third = pair.first().map(|first| rack::MachineOptions { name: "node-3".to_owned(), ..first.clone() });
+    pair.extend(third);
+    let start = Site::start(dir, "e2e-storm", bundle, pair, Roles::RegionAndEngine);
+    let (site, _) = narrator.phase("lab", start).await?;
+    narrator.phase("commission", up::commission(&site)).await?;
+    let engine = narrator.phase("engine", cluster::engine(&site, bundle)).await?;
+    let before = whole::objects(&engine)?;
+    let mut lots = Lots(seed);
+    let mut sequence = Vec::new();
+
+    cluster::apply(&site, bundle, &engine, NAME)?;
+    let over = AtomicBool::new(false);
+    let storm = fire(&site, &mut lots, &over, &mut sequence);
+    let made = until(&over, cluster::machines(&engine, NAME));
+    let (storm, made) =
+        narrator.phase("create", async { Ok::<_, anyhow::Error>(tokio::join!(storm, made)) }).await?;
+    storm?;
+    made?;
+    let engine = cluster::engine(&site, bundle).await?;
+    let made = cluster::create(&mut narrator, &site, bundle, &engine).await?;
+    narrator.phase("traffic", whole::traffic(&made)).await?;
+    let taken = in_state(&site, |status| status != Status::Ready).await?;
+    ensure!(taken == 2, "{taken} machines are taken for two nodes");
+
+    let over = AtomicBool::new(false);
+    let storm = fire(&site, &mut lots, &over, &mut sequence);
+    let deleted = until(&over, cluster::delete(&engine, NAME));
+    let (storm, deleted) =
+        narrator.phase("delete", async { Ok::<_, anyhow::Error>(tokio::join!(storm, deleted)) }).await?;
+    storm?;
+    deleted?;
+    let engine = cluster::engine(&site, bundle).await?;
+    whole::nothing_left(&site, &engine, &before).await?;
+
+    cluster::apply(&site, bundle, &engine, NAME)?;
+    narrator.phase("deploying", deploying(&site)).await?;
+    narrate::say(&format!("  the region goes away for {} s", REGION_AWAY.as_secs()));
+    site.lab.kill(REGION, REGION_AWAY).await?;
+    let made = cluster::create(&mut narrator, &site, bundle, &engine).await?;
+    narrator.phase("traffic again", whole::traffic(&made)).await?;
+    narrator.phase("delete again", cluster::delete(&engine, NAME)).await?;
+    whole::nothing_left(&site, &engine, &before).await?;
+
+    narrator.print();
+    println!("seed {seed}: {} kills, all ended well", sequence.len());
+    for line in &sequence {
+        println!("  {line}");
+    }
+    Ok(())
+}
+
+/// Says when `work` is over.
+async fn until<T>(over: &AtomicBool, work: impl Future<Output = T>) -> T {
+    let done = work.await;
+    over.store(true, Ordering::Relaxed);
+    done
+}
+
+/// Kills everything once, until what it disturbs is over.
+async fn fire(site: &Site, lots: &mut Lots, over: &AtomicBool, sequence: &mut Vec<String>) -> Result<()> {
+    let mut left = TARGETS.to_vec();
+    while !left.is_empty() && !over.load(Ordering::Relaxed) {
+        let pause = lots.below(PAUSE);
+        let target = left.remove(usize::try_from(lots.below(left.len() as u64))?);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        narrate::say(&format!("  kill -9 of {target}, {pause} ms later"));
+        sequence.push(format!("{target}, {pause} ms later"));
+        match target {
+            ENGINE | REGION => site.lab.kill(target, Duration::ZERO).await?,
+            process => kill(&site.dir, process)?,
+        }
+    }
+    Ok(())
+}
+
+/// Kills a process of the engine, if it runs.
+fn kill(dir: &Path, name: &str) -> Result<()> {
+    let text = fs::read(dir.join("engine/status.json"))?;
+    let status: Value = serde_json::from_slice(&text)?;
+    let mut processes = status["processes"].as_array().into_iter().flatten();
+    let process = processes.find(|process| process["name"] == name);
+    let process = process.with_context(|| format!("the engine has no process {name}"))?;
+    let pid = process["pid"].as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    match pid.map(|pid| kill_process(pid, Signal::KILL)) {
+        None | Some(Ok(()) | Err(rustix::io::Errno::SRCH)) => Ok(()),
+        Some(Err(error)) => Err(error.into()),
+    }
+}
+
+async fn deploying(site: &Site) -> Result<()> {
+    let mut deadline = Deadline::new(RECOVERY, "a machine that is being deployed");
+    while in_state(site, |status| status == Status::Deploying).await? == 0 {
+        deadline.note("none is Deploying");
+        deadline.pause().await?;
+    }
+    Ok(())
+}
+
+/// How many machines are in such a state.
+async fn in_state(site: &Site, wanted: impl Fn(Status) -> bool) -> Result<usize> {
+    let machines = site.machines().await?;
+    Ok(machines.iter().filter(|(_, seen)| seen.as_ref().is_some_and(|seen| wanted(seen.status))).count())
+}
