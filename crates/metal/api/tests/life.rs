@@ -161,6 +161,7 @@ async fn lists_are_rebuilt_where_something_changed() {
     region.call("admin", "PUT", "/machines/aaaaa1/", Some("description=new")).await.ok();
     let after = region.call("admin", "GET", "/machines/", None).await.ok();
     assert_eq!((&after[0], &after[1]["description"]), (&before[0], &"new".into()));
+    assert_eq!(after[1], region.call("admin", "GET", "/machines/aaaaa1/", None).await.ok());
     region.call("admin", "PUT", "/zones/default/", Some("description=cold")).await.ok();
     let zoned = region.call("admin", "GET", "/machines/", None).await.ok();
     assert!(zoned.as_array().unwrap().iter().all(|machine| machine["zone"]["description"] == "cold"));

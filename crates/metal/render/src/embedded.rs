@@ -10,7 +10,7 @@ use store::Store;
 use crate::network::{self, Networks};
 
 /// A JSON text; `None` would be `null`.
-pub(crate) type Text = Option<Box<RawValue>>;
+type Text = Option<Box<RawValue>>;
 
 /// Zones, pools, domains, VLANs and subnets as texts, by number (zones by name).
 #[derive(Debug)]
@@ -88,6 +88,6 @@ impl Embedded {
 }
 
 /// A value as text. What is rendered here has texts for keys and no numbers but finite ones, so this does not fail.
-pub(crate) fn text(value: impl Serialize) -> Text {
+fn text(value: impl Serialize) -> Text {
     to_raw_value(&value).ok()
 }

@@ -6,13 +6,13 @@ use model::{Link, Nic};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{disk::known, embedded::Embedded};
+use crate::{disk::known, each::Each, embedded::Embedded};
 
 /// MTU where no VLAN says another.
 const USUAL_MTU: u16 = 1500;
 
 #[derive(Serialize)]
-struct Shown<'a> {
+struct Shown<'a, L> {
     id: u64,
     system_id: &'a str,
     name: &'a str,
@@ -22,7 +22,7 @@ struct Shown<'a> {
     vlan: Option<&'a RawValue>,
     effective_mtu: u16,
     enabled: bool,
-    links: Vec<ShownLink<'a>>,
+    links: L,
     tags: &'a [String],
     link_connected: bool,
     link_speed: u32,
@@ -56,7 +56,7 @@ struct Nothing {}
 /// An interface.
 pub fn interface<'a>(system_id: &'a str, nic: &'a Nic, embedded: &'a Embedded) -> impl Serialize + use<'a> {
     let vlan = nic.vlan.and_then(|number| embedded.vlan(number));
-    let link = |link: &'a Link| ShownLink {
+    let link = move |link: &'a Link| ShownLink {
         id: link.number,
         mode: &link.mode,
         ip_address: link.ip,
@@ -71,7 +71,7 @@ pub fn interface<'a>(system_id: &'a str, nic: &'a Nic, embedded: &'a Embedded) -
         vlan: vlan.map(|(_, text)| text),
         effective_mtu: vlan.map_or(USUAL_MTU, |(mtu, _)| mtu),
         enabled: true,
-        links: nic.links.iter().map(link).collect(),
+        links: Each(nic.links.iter().map(link)),
         tags: &nic.tags,
         link_connected: nic.link_connected,
         link_speed: nic.link_speed,

@@ -11,11 +11,13 @@
 )]
 
 mod disk;
+mod each;
 mod embedded;
 mod interface;
 mod list;
 mod machine;
 pub mod network;
+mod object;
 pub mod script;
 
 pub use disk::disk;

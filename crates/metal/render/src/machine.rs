@@ -1,6 +1,6 @@
 //! A machine.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, ops::Range, ptr};
 
 use model::{Domain, Machine, SCOPE, Zone};
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -9,8 +9,10 @@ use store::Store;
 
 use crate::{
     disk,
-    embedded::{Embedded, Text, text},
+    each::Each,
+    embedded::Embedded,
     interface, network,
+    object::{List, Object},
     script::{newest, set_status, status_name},
 };
 
@@ -36,20 +38,37 @@ pub const HARDWARE: [&str; 18] = [
     "system_version",
 ];
 
-/// The machine with every key.
-pub fn machine<'a>(
-    system_id: &'a str,
-    machine: &'a Machine,
-    embedded: &'a Embedded,
-) -> impl Serialize + use<'a> {
-    Shown {
-        identity: identity(system_id, machine, embedded),
-        state: state(machine),
-        system: system(machine),
-        network: network(system_id, machine, embedded),
-        storage: storage(system_id, machine),
-        scripts: Scripts(machine),
-    }
+/// Writes the machine with every key.
+///
+/// # Errors
+/// None: all keys are texts, and all numbers finite.
+pub fn machine(
+    text: &mut Vec<u8>,
+    system_id: &str,
+    machine: &Machine,
+    embedded: &Embedded,
+) -> serde_json::Result<()> {
+    let mut object = Object::begin(text, &identity(system_id, machine, embedded))?;
+    object.members(&state(machine))?;
+    object.members(&system(machine))?;
+    let interfaces = machine.nics.iter().map(|nic| interface(system_id, nic, embedded));
+    let interfaces = object.list("interface_set", interfaces)?;
+    object.again("boot_interface", chosen(&interfaces, &machine.nics, machine.boot_nic()));
+    object.members(&network(machine, embedded))?;
+    let disks =
+        object.list("physicalblockdevice_set", machine.disks.iter().map(|one| disk(system_id, one)))?;
+    object.again("blockdevice_set", Some(&disks.whole));
+    object.again("boot_disk", chosen(&disks, &machine.disks, machine.boot_disk()));
+    object.members(&storage(machine))?;
+    object.members(&Scripts(machine))?;
+    object.end();
+    Ok(())
+}
+
+/// Where `shown` has the one of `all` that is `wanted`.
+fn chosen<'s, T>(shown: &'s List, all: &[T], wanted: Option<&T>) -> Option<&'s Range<usize>> {
+    let at = all.iter().position(|one| wanted.is_some_and(|wanted| ptr::eq(one, wanted)))?;
+    shown.each.get(at)
 }
 
 /// The short form that an anonymous caller gets for the machine it announced.
@@ -89,22 +108,6 @@ fn without_uri(mut value: Value) -> Value {
         object.remove("resource_uri");
     }
     value
-}
-
-#[derive(Serialize)]
-struct Shown<'a> {
-    #[serde(flatten)]
-    identity: Identity<'a>,
-    #[serde(flatten)]
-    state: Condition<'a>,
-    #[serde(flatten)]
-    system: System<'a>,
-    #[serde(flatten)]
-    network: Network<'a>,
-    #[serde(flatten)]
-    storage: Blocks,
-    #[serde(flatten)]
-    scripts: Scripts<'a>,
 }
 
 #[derive(Serialize)]
@@ -261,10 +264,8 @@ fn system(machine: &Machine) -> System<'_> {
 }
 
 #[derive(Serialize)]
-struct Network<'a> {
-    interface_set: Vec<Box<RawValue>>,
-    boot_interface: Text,
-    ip_addresses: Vec<Ipv4Addr>,
+struct Network<'a, A> {
+    ip_addresses: A,
     address_ttl: (),
     disable_ipv4: bool,
     default_gateways: Gateways<'a>,
@@ -282,18 +283,12 @@ struct Gateway<'a> {
     link_id: Option<u64>,
 }
 
-fn network<'a>(system_id: &'a str, machine: &'a Machine, embedded: &'a Embedded) -> Network<'a> {
+fn network<'a>(machine: &'a Machine, embedded: &'a Embedded) -> impl Serialize + use<'a> {
     let links = || machine.nics.iter().flat_map(|nic| &nic.links);
     let gateway_ip = links().filter(|link| link.ip.is_some()).find_map(|link| embedded.gateway(link.subnet?));
     let link = gateway_ip.and_then(|_| links().find(|link| link.ip.is_some()));
     Network {
-        interface_set: machine
-            .nics
-            .iter()
-            .filter_map(|nic| text(interface(system_id, nic, embedded)))
-            .collect(),
-        boot_interface: machine.boot_nic().and_then(|nic| text(interface(system_id, nic, embedded))),
-        ip_addresses: links().filter_map(|link| link.ip).collect(),
+        ip_addresses: Each(links().filter_map(|link| link.ip)),
         address_ttl: (),
         disable_ipv4: false,
         default_gateways: Gateways {
@@ -305,9 +300,6 @@ fn network<'a>(system_id: &'a str, machine: &'a Machine, embedded: &'a Embedded)
 
 #[derive(Serialize)]
 struct Blocks {
-    boot_disk: Text,
-    physicalblockdevice_set: Text,
-    blockdevice_set: Text,
     storage: f64,
     virtualblockdevice_set: [(); 0],
     volume_groups: [(); 0],
@@ -317,15 +309,11 @@ struct Blocks {
     special_filesystems: [(); 0],
 }
 
-fn storage(system_id: &str, machine: &Machine) -> Blocks {
+fn storage(machine: &Machine) -> Blocks {
     let bytes = machine.disks.iter().map(|one| one.size).fold(0, u64::saturating_add);
     #[allow(clippy::cast_precision_loss, reason = "decimal megabytes for people")]
     let megabytes = bytes as f64 / 1e6;
-    let disks = text(machine.disks.iter().map(|one| disk(system_id, one)).collect::<Vec<_>>());
     Blocks {
-        boot_disk: machine.boot_disk().and_then(|one| text(disk(system_id, one))),
-        physicalblockdevice_set: disks.clone(),
-        blockdevice_set: disks,
         storage: megabytes,
         virtualblockdevice_set: [],
         volume_groups: [],
@@ -365,5 +353,69 @@ impl Serialize for Scripts<'_> {
             map.serialize_entry(name, status_name(status))?;
         }
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+    use model::{Disk, Nic};
+
+    fn nic(name: &str, boot: bool) -> Nic {
+        Nic {
+            number: 1,
+            name: name.to_owned(),
+            mac: String::new(),
+            vlan: None,
+            boot,
+            link_connected: true,
+            link_speed: 0,
+            interface_speed: 0,
+            vendor: String::new(),
+            product: String::new(),
+            tags: Vec::new(),
+            links: Vec::new(),
+        }
+    }
+
+    fn disk(name: &str, boot: bool) -> Disk {
+        Disk {
+            number: 1,
+            name: name.to_owned(),
+            model: String::new(),
+            serial: String::new(),
+            id_path: String::new(),
+            size: 1,
+            block_size: 512,
+            tags: Vec::new(),
+            firmware: String::new(),
+            boot,
+        }
+    }
+
+    #[test]
+    fn what_is_shown_again_is_what_was_chosen() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let embedded = Embedded::of(&runtime.block_on(Store::in_memory()));
+        let mut one = Machine::new("node".to_owned(), Timestamp::UNIX_EPOCH);
+        let shown = |one: &Machine| {
+            let mut text = Vec::new();
+            machine(&mut text, "abc346", one, &embedded).unwrap();
+            serde_json::from_slice::<Value>(&text).unwrap()
+        };
+        let bare = shown(&one);
+        assert!(bare["boot_interface"].is_null() && bare["boot_disk"].is_null());
+        assert_eq!((&bare["interface_set"], &bare["blockdevice_set"]), (&json!([]), &json!([])));
+
+        one.nics = vec![nic("eth0", false), nic("eth1", true)];
+        one.disks = vec![disk("vda", false), disk("vdb", false), disk("vdc", true)];
+        let shown = shown(&one);
+        assert_eq!(shown["boot_interface"]["name"], "eth1");
+        assert_eq!(shown["boot_interface"], shown["interface_set"][1]);
+        assert_eq!(shown["boot_disk"]["name"], "vdc");
+        assert_eq!(shown["boot_disk"], shown["blockdevice_set"][2]);
+        assert_eq!(shown["blockdevice_set"], shown["physicalblockdevice_set"]);
+        assert_eq!(shown["blockdevice_set"].as_array().unwrap().len(), 3);
     }
 }

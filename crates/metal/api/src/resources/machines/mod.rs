@@ -280,11 +280,20 @@ fn visible(call: &Call, machine: &Machine) -> bool {
 }
 
 fn shown(call: &Call, machine: &Stored<Machine>) -> Reply {
-    Reply::RawJson(Bytes::from(rendered(call, machine).to_string()))
+    Reply::RawJson(Bytes::from(text(call, machine)))
 }
 
+/// The machine, where more is added to it.
 fn rendered(call: &Call, machine: &Stored<Machine>) -> Value {
-    json!(render::machine(&machine.id, &machine.value, &Embedded::of(call.store())))
+    serde_json::from_slice(&text(call, machine)).unwrap_or_default()
+}
+
+fn text(call: &Call, machine: &Stored<Machine>) -> Vec<u8> {
+    let mut text = Vec::new();
+    match render::machine(&mut text, &machine.id, &machine.value, &Embedded::of(call.store())) {
+        Ok(()) => text,
+        Err(_) => b"null".to_vec(),
+    }
 }
 
 /// Texts of a form as a JSON object, for extensions of an answer.
