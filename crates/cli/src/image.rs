@@ -28,7 +28,7 @@ pub enum ImageCommand {
     },
     /// Build an image on this machine; needs root
     Build {
-        /// Which one: debian/bookworm or debian/trixie
+        /// debian/bookworm, debian/trixie, or kubernetes: a node, custom/debian-12-kubernetes-VERSION (needs Go)
         name: String,
         /// Give it to the region as well
         #[arg(long)]
@@ -81,7 +81,7 @@ pub(crate) async fn run(
         ImageCommand::Build { name, upload: give } => {
             // Better to miss the region now than after a long build.
             let client = if give { Some(session.client(global)?) } else { None };
-            let folder = build::image(session, &name).await?;
+            let build::Built { name, folder } = build::image(session, &name).await?;
             let Some(client) = client else {
                 let said = format!("built {name} in {}", folder.display());
                 return session.show(
