@@ -19,7 +19,7 @@ const SLACK: usize = 48 << 10;
 /// A list of machines: an iterator of pieces of its JSON text.
 ///
 /// Pieces that have been sent are written anew: memory that goes back to the system has to be cleared and mapped
-/// again, which takes as long as writing the text. So a list has as many buffers as pieces are under way at once.
+/// again, which took a third of a list's time. So a list has as many buffers as pieces are under way at once.
 #[derive(Debug, Clone)]
 pub struct Machines {
     rest: std::vec::IntoIter<Arc<Stored<Machine>>>,
