@@ -44,12 +44,14 @@ impl PidFile {
         fs::remove_file(path).or_else(files::absent_is_fine).ok();
     }
 
-    /// Whether that very process runs.
+    /// Whether that very process runs, or is still dying: then it has lost its program, but not yet its ports.
     pub(crate) fn is_alive(&self) -> bool {
-        let is_same_program = || {
-            let program = fs::read_link(format!("/proc/{}/exe", self.pid)).unwrap_or_default();
+        let is_same_program = || match fs::read_link(format!("/proc/{}/exe", self.pid)) {
             // A program whose file was replaced is shown as "… (deleted)".
-            program.to_string_lossy().trim_end_matches(" (deleted)") == self.program.to_string_lossy()
+            Ok(program) => {
+                program.to_string_lossy().trim_end_matches(" (deleted)") == self.program.to_string_lossy()
+            }
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
         start_time(self.pid).is_ok_and(|started| started == self.started) && is_same_program()
     }
@@ -104,14 +106,17 @@ fn start_time(pid: u32) -> io::Result<u64> {
     parse_start_time(&stat).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// The start time; `None` for a process that has ended and waits to be reaped.
+/// The start time; `None` for a process that has ended and waits to be reaped. One whose first thread has ended, but
+/// not the others, which is told as a zombie too, has not: they hold its ports.
 fn parse_start_time(stat: &str) -> Option<u64> {
     // The name in brackets may hold spaces and brackets itself.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    if fields.next()? == "Z" {
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    // Fields 3, 20 and 22 of proc(5).
+    let (state, threads, started) = (fields.first()?, fields.get(17)?, fields.get(19)?);
+    if *state == "Z" && threads.parse::<u32>().ok()? <= 1 {
         return None;
     }
-    fields.nth(18)?.parse().ok()
+    started.parse().ok()
 }
 
 #[cfg(test)]
@@ -127,6 +132,8 @@ mod tests {
         let rest = "1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2 3";
         assert_eq!(parse_start_time(&format!("4 (a) b) (c) S {rest}")), Some(98765));
         assert_eq!(parse_start_time(&format!("4 (sh) Z {rest}")), None);
+        let dying = rest.replace(" 20 0 1 0 ", " 20 0 7 0 ");
+        assert_eq!(parse_start_time(&format!("4 (sh) Z {dying}")), Some(98765), "its other threads run");
         assert_eq!(parse_start_time("nonsense"), None);
     }
 
