@@ -1,6 +1,6 @@
 //! Machines: taking a step.
 
-use capi_types::MaasMachine;
+use capi_types::{ALLOCATING, MaasMachine};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -10,7 +10,7 @@ use kube::{
 };
 use maas_client::{Constraints, Deploy, Erase, Error as MaasError, MachineFilter, Release};
 
-use super::{Context, Failure};
+use super::{Context, Failure, is_conflict};
 use crate::{
     Fate, Trouble,
     fit::Wanted,
@@ -137,12 +137,35 @@ impl Context {
         if trouble.fate == Fate::Unknown {
             return Err(trouble.into());
         }
-        self.record(api, &object, &Change::not_allocating()).await?;
+        self.forget_allocation(api, object).await?;
         if no_match {
             let words = self.unmatched(&wanted).await?;
             return Err(Trouble { message: words, ..trouble }.into());
         }
         Err(trouble.into())
+    }
+
+    /// Notes that MAAS refused what `object` says is begun, also where others change the object at the same time:
+    /// otherwise its answer would be awaited as if it was lost.
+    async fn forget_allocation(
+        &self,
+        api: &Api<MaasMachine>,
+        mut object: MaasMachine,
+    ) -> Result<(), kube::Error> {
+        loop {
+            match self.record(api, &object, &Change::not_allocating()).await {
+                Err(error) if is_conflict(&error) => {}
+                other => return other.map(drop),
+            }
+            match api.get_opt(&object.name_any()).await? {
+                Some(newer)
+                    if newer.annotations().get(ALLOCATING) == object.annotations().get(ALLOCATING) =>
+                {
+                    object = newer;
+                }
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// A machine that fits and has not failed; `None` where only those are left that have.

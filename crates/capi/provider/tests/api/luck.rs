@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     maas::Fault,
     objects::{OURS, Provider, World, spec},
-    server::until,
+    server::{PATIENCE, until},
 };
 
 fn message(object: &serde_json::Value) -> String {
@@ -41,6 +41,26 @@ async fn what_cannot_be_had_is_said() {
         world.delete("MaasMachine", name).await;
         world.gone("MaasMachine", name).await;
     }
+    provider.stop().await;
+}
+
+/// The object is changed between the call to MAAS and its answer: here by its deletion.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_allocation_does_not_keep_what_is_deleted_meanwhile() {
+    let Some(world) = World::start(1).await else { return };
+    let provider = Provider::start(&world.server, &world.maas);
+    world.cluster().await;
+    world.infrastructure_is_there().await;
+    world.maas.state().holds_allocations = true;
+    world.machine_of("large", json!({}), json!({ "image": "k8s", "minCPU": 64, "minMemory": 1024 })).await;
+    until("MAAS is asked", async || {
+        world.maas.state().calls.iter().any(|call| call.ends_with("allocate")).then_some(())
+    })
+    .await;
+    world.delete("MaasMachine", "large").await;
+    world.maas.state().holds_allocations = false;
+    // Sooner than an answer that was lost would be given up.
+    tokio::time::timeout(PATIENCE / 2, world.gone("MaasMachine", "large")).await.unwrap();
     provider.stop().await;
 }
 

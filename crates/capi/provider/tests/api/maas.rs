@@ -63,6 +63,8 @@ pub struct Inner {
     /// Faults of the next calls that change something.
     pub faults: Vec<Fault>,
     pub calls: Vec<String>,
+    /// Whether allocations are not answered for now.
+    pub holds_allocations: bool,
     next: i64,
 }
 
@@ -157,11 +159,14 @@ async fn answer(
 ) -> Response {
     let (query, body) = (form(&query.unwrap_or_default()), form(&body));
     let op = get(&query, "op").unwrap_or_default();
-    let mut inner = maas.state();
     let changes = method != Method::GET;
     if changes {
-        inner.calls.push(format!("{method} {path} {op}"));
+        maas.state().calls.push(format!("{method} {path} {op}"));
     }
+    while op == "allocate" && maas.state().holds_allocations {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut inner = maas.state();
     let fault = if changes { inner.faults.pop() } else { None };
     let broken = || {
         // Nothing is answered: the body breaks off.
