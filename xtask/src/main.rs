@@ -11,7 +11,6 @@ mod packages;
 mod shell;
 mod site;
 mod test;
-mod tools;
 mod up;
 
 use std::process::ExitCode;
