@@ -37,8 +37,8 @@ const TARGETS: [&str; 9] = [
 const PAUSE: u64 = 3000;
 /// How long the region is away while a machine is being deployed.
 const REGION_AWAY: Duration = Duration::from_mins(2);
-/// How long the engine may take to be ready again.
-const RECOVERY: Duration = Duration::from_mins(2);
+/// How long it may take until a machine is being deployed.
+const BEGIN_LIMIT: Duration = Duration::from_mins(2);
 
 /// Makes a cluster, uses it and deletes it, under fire.
 pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines, seed: u64) -> Result<()> {
@@ -56,26 +56,16 @@ pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines, seed: u64) -> 
     let mut sequence = Vec::new();
 
     cluster::apply(&site, bundle, &engine, NAME)?;
-    let over = AtomicBool::new(false);
-    let storm = fire(&site, &mut lots, &over, &mut sequence);
-    let made = until(&over, cluster::machines(&engine, NAME));
-    let (storm, made) =
-        narrator.phase("create", async { Ok::<_, anyhow::Error>(tokio::join!(storm, made)) }).await?;
-    storm?;
-    made?;
+    let made = under_fire(&site, &mut lots, &mut sequence, cluster::machines(&engine, NAME));
+    narrator.phase("create", made).await?;
     let engine = cluster::engine(&site, bundle).await?;
     let made = cluster::create(&mut narrator, &site, bundle, &engine).await?;
     narrator.phase("traffic", whole::traffic(&made)).await?;
     let taken = in_state(&site, |status| status != Status::Ready).await?;
     ensure!(taken == 2, "{taken} machines are taken for two nodes");
 
-    let over = AtomicBool::new(false);
-    let storm = fire(&site, &mut lots, &over, &mut sequence);
-    let deleted = until(&over, cluster::delete(&engine, NAME));
-    let (storm, deleted) =
-        narrator.phase("delete", async { Ok::<_, anyhow::Error>(tokio::join!(storm, deleted)) }).await?;
-    storm?;
-    deleted?;
+    let deleted = under_fire(&site, &mut lots, &mut sequence, cluster::delete(&engine, NAME));
+    narrator.phase("delete", deleted).await?;
     let engine = cluster::engine(&site, bundle).await?;
     whole::nothing_left(&site, &engine, &before).await?;
 
@@ -96,11 +86,21 @@ pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines, seed: u64) -> 
     Ok(())
 }
 
-/// Says when `work` is over.
-async fn until<T>(over: &AtomicBool, work: impl Future<Output = T>) -> T {
-    let done = work.await;
-    over.store(true, Ordering::Relaxed);
-    done
+/// Does `work` while everything is killed once, or until it is over.
+async fn under_fire(
+    site: &Site,
+    lots: &mut Lots,
+    sequence: &mut Vec<String>,
+    work: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let over = AtomicBool::new(false);
+    let work = async {
+        let done = work.await;
+        over.store(true, Ordering::Relaxed);
+        done
+    };
+    let (killed, done) = tokio::join!(fire(site, lots, &over, sequence), work);
+    killed.and(done)
 }
 
 /// Kills everything once, until what it disturbs is over.
@@ -135,7 +135,7 @@ fn kill(dir: &Path, name: &str) -> Result<()> {
 }
 
 async fn deploying(site: &Site) -> Result<()> {
-    let mut deadline = Deadline::new(RECOVERY, "a machine that is being deployed");
+    let mut deadline = Deadline::new(BEGIN_LIMIT, "a machine that is being deployed");
     while in_state(site, |status| status == Status::Deploying).await? == 0 {
         deadline.note("none is Deploying");
         deadline.pause().await?;
