@@ -11,6 +11,7 @@ mod packages;
 mod shell;
 mod site;
 mod test;
+mod tools;
 mod up;
 
 use std::process::ExitCode;

@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::{
     packages, shell,
     site::{Bundle, Machines},
+    tools,
 };
 
 /// Names the folder of the bundle that tests run programs of.
@@ -33,13 +34,7 @@ pub fn run(extent: Extent) -> Result<()> {
             &["clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
         )
     })?;
-    steps.take("deny", || {
-        if shell::output("cargo-deny", &["--version"]).is_ok() {
-            return shell::run("cargo-deny", &["--offline", "check", "bans", "licenses", "sources"]);
-        }
-        eprintln!("cargo-deny is not installed: bans, licences and sources are not checked here");
-        Ok(())
-    })?;
+    steps.take("deny", deny)?;
     let bundle = match extent {
         Extent::Whole => Some(steps.take("bundle", Bundle::build)?),
         Extent::Fast => None,
@@ -47,14 +42,32 @@ pub fn run(extent: Extent) -> Result<()> {
     steps.take("tests", || {
         // With it, tests run Kubernetes' own programs; without, those tests say that they are left out.
         let folder = bundle.as_ref().map(|bundle| (BUNDLE, bundle.components.folder().as_os_str()));
-        shell::run_with(&cargo, &["test", "--workspace", "--locked", "--no-fail-fast"], folder)
+        shell::run_with(&tools::NEXTEST.program()?, &["nextest", "run", "--workspace", "--locked"], folder)
     })?;
+    // Nextest leaves these out.
+    steps
+        .take("doc tests", || shell::run(&cargo, &["test", "--quiet", "--workspace", "--doc", "--locked"]))?;
     if extent == Extent::Whole {
         steps.take("rack", crate::e2e::rack)?;
         steps.take("cluster", || crate::e2e::cluster(Machines::Namespace))?;
     }
     steps.print();
     Ok(())
+}
+
+/// Dependencies: licences, bans and sources always, known weaknesses where their database can be had.
+fn deny() -> Result<()> {
+    let program = tools::DENY.program()?;
+    let check = ["--locked", "--log-level", "error"];
+    shell::run(&program, &[&check[..], &["check", "bans", "licenses", "sources"]].concat())?;
+    // Where the network swallows packets, git waits for long.
+    if let Err(error) = shell::output("timeout", &["60", &program, "fetch", "db"]) {
+        let said = error.to_string();
+        let why = said.trim_end().lines().next_back().unwrap_or_default();
+        eprintln!("advisories are not checked, because their database cannot be fetched here: {why}");
+        return Ok(());
+    }
+    shell::run(&program, &[&check[..], &["--offline", "check", "advisories"]].concat())
 }
 
 #[derive(Default)]
