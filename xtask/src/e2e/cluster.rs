@@ -26,7 +26,7 @@ const CALLER: &str = include_str!("cluster/caller.yaml");
 const ELSEWHERE: &str = include_str!("cluster/elsewhere.yaml");
 
 /// How long pods may take.
-const PODS_LIMIT: Duration = Duration::from_mins(5);
+const PODS_LIMIT: Duration = Duration::from_mins(10);
 /// The image that the workload's pods run.
 const HELLO_IMAGE: &str = "bessemer.local/hello:1";
 
@@ -101,7 +101,7 @@ pub async fn traffic(cluster: &Cluster) -> Result<()> {
     let pods = kubectl.items(&["get", "pods", "-n", "hello", "-l", "app=hello"])?;
     let nodes: BTreeSet<_> = pods.iter().map(|pod| pod["spec"]["nodeName"].to_string()).collect();
     ensure!(nodes.len() == 2, "both pods are on {nodes:?}");
-    kubectl.run(&["delete", "namespace", "hello", "--timeout=2m"])?;
+    kubectl.run(&["delete", "namespace", "hello", "--timeout=10m"])?;
     Ok(())
 }
 
@@ -141,7 +141,7 @@ async fn registry(site: &Site, cluster: &Cluster, key: &Path) -> Result<()> {
         deadline.pause().await?;
     };
     ensure!(refusal.contains("not found"), "not the registry's own answer: {refusal}");
-    kubectl.run(&["delete", "namespace", "hello", "--timeout=2m"])?;
+    kubectl.run(&["delete", "namespace", "hello", "--timeout=10m"])?;
     Ok(())
 }
 
