@@ -113,6 +113,11 @@ pub async fn renew(
     enrolled(open(carriers, &AtomicUsize::new(0), tls::client(enrolment, key)?, software, ask).await?.1)
 }
 
+/// How a connection ended that was open.
+fn closed(ended: hyper::Result<()>) -> DialError {
+    DialError::Http(ended.map_or_else(|error| chain(&error), |()| "the plane closed it".to_owned()))
+}
+
 fn enrolled(answer: Answer) -> Result<Enrolment, DialError> {
     match answer.reply {
         Reply::Enrolled(enrolment) => Ok(*enrolment),
@@ -250,64 +255,75 @@ impl Dialler {
     }
 
     async fn command(self: Arc<Self>, commands: Commands) -> DialError {
+        let lost = |error: &DialError, delay| self.lost(error, delay);
+        self.again(|| self.take_commands(&commands), lost).await
+    }
+
+    async fn report(self: Arc<Self>) -> DialError {
+        let lost = |error: &DialError, _| tracing::debug!(%error, "no report connection to the plane");
+        self.again(|| self.carry_reports(), lost).await
+    }
+
+    /// Connects again whenever a connection ends, until another gateway has taken this one's place. `lost` is told why
+    /// it ended and after how long it is tried again.
+    async fn again<F: Future<Output = DialError>>(
+        &self,
+        connection: impl Fn() -> F,
+        lost: impl Fn(&DialError, Duration),
+    ) -> DialError {
         let mut failures = 0;
         loop {
             let began = Instant::now();
-            let ended = match self.open(Ask::Command { epoch: self.epoch }).await {
-                Ok((stream, answer, carrier)) => {
-                    commands.verifier().set_clock(answer.now, Timestamp::now());
-                    tracing::info!(carrier, plane = answer.software, "connected to the plane");
-                    self.state.send_replace(LinkState::Connected { since: Timestamp::now(), carrier });
-                    match commands.clone().serve(stream).await {
-                        Ok(()) => DialError::Http("the plane closed it".to_owned()),
-                        Err(error) => DialError::Http(chain(&error)),
-                    }
-                }
-                Err(error) => error,
-            };
+            let ended = connection().await;
             if began.elapsed() > HEALTHY {
                 failures = 0;
             }
             failures += 1;
             let Some(delay) = self.delay(&ended, failures) else { return ended };
-            let now = Timestamp::now();
-            let retry_at = now + jiff::SignedDuration::try_from(delay).unwrap_or_default();
-            tracing::warn!(error = %ended, %retry_at, "not connected to the plane");
-            self.state.send_modify(|state| {
-                let since = match state {
-                    LinkState::Down { since, .. } => *since,
-                    _ => now,
-                };
-                *state = LinkState::Down { since, reason: ended.to_string(), retry_at };
-            });
+            lost(&ended, delay);
             self.pause(delay).await;
         }
     }
 
-    async fn report(self: Arc<Self>) -> DialError {
-        let mut failures = 0;
-        loop {
-            let began = Instant::now();
-            let ended = match self.open(Ask::Report { epoch: self.epoch }).await {
-                Ok((stream, ..)) => match http2::ask(stream).await {
-                    Ok((sender, connection)) => {
-                        self.reports.send_replace(Some(sender));
-                        let ended = connection.await;
-                        self.reports.send_replace(None);
-                        DialError::Http(ended.map_or_else(|error| chain(&error), |()| "closed".to_owned()))
-                    }
-                    Err(error) => DialError::Http(chain(&error)),
-                },
-                Err(error) => error,
+    /// One command connection, until it ends.
+    async fn take_commands(&self, commands: &Commands) -> DialError {
+        let (stream, answer, carrier) = match self.open(Ask::Command { epoch: self.epoch }).await {
+            Ok(opened) => opened,
+            Err(error) => return error,
+        };
+        commands.verifier().set_clock(answer.now, Timestamp::now());
+        tracing::info!(carrier, plane = answer.software, "connected to the plane");
+        self.state.send_replace(LinkState::Connected { since: Timestamp::now(), carrier });
+        closed(commands.clone().serve(stream).await)
+    }
+
+    /// One report connection, until it ends.
+    async fn carry_reports(&self) -> DialError {
+        let stream = match self.open(Ask::Report { epoch: self.epoch }).await {
+            Ok((stream, ..)) => stream,
+            Err(error) => return error,
+        };
+        let (sender, connection) = match http2::ask(stream).await {
+            Ok(asking) => asking,
+            Err(error) => return closed(Err(error)),
+        };
+        self.reports.send_replace(Some(sender));
+        let ended = connection.await;
+        self.reports.send_replace(None);
+        closed(ended)
+    }
+
+    fn lost(&self, error: &DialError, delay: Duration) {
+        let now = Timestamp::now();
+        let retry_at = now + jiff::SignedDuration::try_from(delay).unwrap_or_default();
+        tracing::warn!(%error, %retry_at, "not connected to the plane");
+        self.state.send_modify(|state| {
+            let since = match state {
+                LinkState::Down { since, .. } => *since,
+                _ => now,
             };
-            if began.elapsed() > HEALTHY {
-                failures = 0;
-            }
-            failures += 1;
-            let Some(delay) = self.delay(&ended, failures) else { return ended };
-            tracing::debug!(error = %ended, "no report connection to the plane");
-            self.pause(delay).await;
-        }
+            *state = LinkState::Down { since, reason: error.to_string(), retry_at };
+        });
     }
 
     /// Renews the certificate in time, and at once where the plane says that it has ended.

@@ -135,7 +135,7 @@ impl Refusal {
         Self { code, reason: reason.into(), retry_after: None }
     }
 
-    /// A refusal for now.
+    /// A refusal that ends by itself: the plane is busy.
     pub fn later(reason: impl Into<String>, after: Duration) -> Self {
         Self { code: RefusalCode::Busy, reason: reason.into(), retry_after: Some(after.as_secs().max(1)) }
     }

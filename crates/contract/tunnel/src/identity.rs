@@ -7,7 +7,7 @@ use secrets::Secret;
 use serde::{Deserialize, Serialize};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::{Fingerprint, TlsError};
+use crate::{Fingerprint, TlsError, tls};
 
 /// How long after its end a certificate may still be renewed, where its gateway is not revoked.
 pub const RENEW_WITHIN: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -106,9 +106,6 @@ impl Certified {
     }
 
     pub(crate) fn of_pem(pem: &str) -> Result<Self, TlsError> {
-        use rustls::pki_types::pem::PemObject as _;
-        let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
-            .map_err(|error| TlsError::Certificate(error.to_string()))?;
-        Self::of(&certificate)
+        Self::of(&tls::certificate(pem)?)
     }
 }

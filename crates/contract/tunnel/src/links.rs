@@ -14,10 +14,7 @@ use http::{HeaderValue, Method, Request, Response, Uri};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     Actor, Identity, Signer,
@@ -96,18 +93,10 @@ impl Links {
     /// # Errors
     /// [`AskError::Away`] where it does not come in time.
     pub async fn wait(&self, gateway: &str, limit: Duration) -> Result<Link, AskError> {
-        let mut changed = self.inner.changed.subscribe();
-        let there = async {
-            loop {
-                if let Some(link) = self.get(gateway) {
-                    return link;
-                }
-                if changed.changed().await.is_err() {
-                    sleep(limit).await;
-                }
-            }
-        };
-        timeout(limit, there).await.map_err(|_| AskError::Away)
+        let mut changes = self.changes();
+        let there = changes.wait_for(|_| self.get(gateway).is_some());
+        let _ = timeout(limit, there).await;
+        self.get(gateway).ok_or(AskError::Away)
     }
 
     /// Counts up whenever a gateway comes or goes.
@@ -172,12 +161,11 @@ pub(crate) struct Held {
 impl Held {
     /// Until another connection took this one's place, or it was closed.
     pub(crate) async fn replaced(&self) {
-        let mut changed = self.links.changes();
-        while self.links.get(&self.gateway).is_some_and(|link| link.number == self.number) {
-            if changed.changed().await.is_err() {
-                return;
-            }
-        }
+        let ours = |link: &Link| link.number == self.number;
+        let mut changes = self.links.changes();
+        let gone = changes.wait_for(|_| !self.links.get(&self.gateway).as_ref().is_some_and(ours));
+        // The sender lives as long as the links, so this ends by the condition only.
+        let _ = gone.await;
     }
 }
 

@@ -86,10 +86,6 @@ pub(crate) fn pairing(authority: Fingerprint) -> Result<Arc<ClientConfig>, TlsEr
 
 /// A gateway's end.
 pub(crate) fn client(enrolment: &Enrolment, key: &GatewayKey) -> Result<Arc<ClientConfig>, TlsError> {
-    let certificate = |pem: &str| {
-        CertificateDer::from_pem_slice(pem.as_bytes())
-            .map_err(|error| TlsError::Certificate(error.to_string()))
-    };
     let private = PrivateKeyDer::from_pem_slice(key.pem().expose().as_bytes())
         .map_err(|error| TlsError::Certificate(error.to_string()))?;
     let config = ClientConfig::builder_with_provider(crypto())
@@ -97,6 +93,11 @@ pub(crate) fn client(enrolment: &Enrolment, key: &GatewayKey) -> Result<Arc<Clie
         .with_root_certificates(roots(certificate(&enrolment.authority)?)?)
         .with_client_auth_cert(vec![certificate(&enrolment.certificate)?], private)?;
     Ok(named(config))
+}
+
+/// The certificate of a PEM text.
+pub(crate) fn certificate(pem: &str) -> Result<CertificateDer<'static>, TlsError> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| TlsError::Certificate(error.to_string()))
 }
 
 fn named(mut config: ClientConfig) -> Arc<ClientConfig> {
