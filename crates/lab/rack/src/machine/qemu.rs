@@ -50,7 +50,8 @@ impl Guest<'_> {
     pub(super) fn command(&self) -> Vec<String> {
         let accelerator = match self.accelerator {
             Accelerator::Kvm => "kvm",
-            Accelerator::Tcg => "tcg,thread=multi,tb-size=256",
+            // MiB of translated code. A control plane's programs fill 256, and then all of it is translated anew.
+            Accelerator::Tcg => "tcg,thread=multi,tb-size=1024",
         };
         let order = if self.first == BootTarget::Hdd { "c" } else { "nc" };
         let uuid = self.plate.uuid;
