@@ -109,9 +109,9 @@ fn timeouts() -> Value {
 
 /// How long scheduler and controller manager may fail to renew their lease before they end themselves. Kubernetes' own
 /// 10 s are less than a busy control plane on one slow disk or an emulated processor takes at its worst; the price is
-/// that another one takes over within 30 s and not within 15, be it on another machine or the same one's next start.
+/// that another one takes over within 45 s and not within 15, be it on another machine or the same one's next start.
 fn leases() -> Value {
-    let times = [("lease-duration", "30s"), ("renew-deadline", "20s"), ("retry-period", "3s")];
+    let times = [("lease-duration", "45s"), ("renew-deadline", "40s"), ("retry-period", "4s")];
     let args = times.map(|(name, value)| json!({ "name": format!("leader-elect-{name}"), "value": value }));
     json!(args)
 }

@@ -55,6 +55,9 @@ impl Guest<'_> {
         };
         let order = if self.first == BootTarget::Hdd { "c" } else { "nc" };
         let uuid = self.plate.uuid;
+        // Flushes end in the host's memory: a lab's disks need to survive no host, and a busy one holds etcd up.
+        let drive =
+            format!("if=none,id=disk,format=raw,cache=unsafe,discard=unmap,file={}", self.disk.display());
         let words = [
             ("-name", self.name.to_owned()),
             ("-machine", "pc".into()),
@@ -75,7 +78,7 @@ impl Guest<'_> {
             ("-qmp", format!("unix:{},server=on,wait=off", self.qmp.display())),
             ("-netdev", format!("tap,id=net0,ifname={},script=no,downscript=no", self.tap)),
             ("-device", format!("virtio-net-pci,netdev=net0,mac={}", self.plate.mac)),
-            ("-drive", format!("if=none,id=disk,format=raw,discard=unmap,file={}", self.disk.display())),
+            ("-drive", drive),
             ("-device", "virtio-blk-pci,drive=disk,serial=lab-vda".into()),
             ("-device", "virtio-rng-pci".into()),
             ("-boot", format!("order={order},reboot-timeout=5000")),
