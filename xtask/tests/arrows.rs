@@ -14,9 +14,10 @@ fn allowed(layer: &str) -> &'static [&'static str] {
         "metal" => &["base", "contract", "metal"],
         "capi" => &["base", "contract", "capi"],
         "gateway" => &["base", "contract", "capi", "gateway", "bundle"],
+        "plane" => &["base", "contract", "plane"],
         "lab" => &["base", "contract", "lab"],
         "cli" => &["base", "contract", "bundle"],
-        "bessemer" => &["base", "contract", "metal", "capi", "gateway", "lab", "bundle", "cli"],
+        "bessemer" => &["base", "contract", "metal", "capi", "gateway", "plane", "lab", "bundle", "cli"],
         // Metal for the benchmarks: they fill a region's store, and speak DHCP to it.
         "xtask" => &["base", "contract", "metal", "lab", "bundle"],
         other => panic!("{other} is not a folder of the architecture"),

@@ -1,4 +1,4 @@
-//! `bessemer gateway`: the engine with our provider, and the registry beside it.
+//! `bessemer gateway`: the link to the plane; the engine with our provider, and the registry beside it.
 
 mod config;
 
@@ -15,6 +15,7 @@ use engine::{Phase, ProcessStatus, ProviderConfig, Status};
 use jiff::Timestamp;
 use secrets::ApiKey;
 use tokio::sync::watch;
+use tunnel::{LinkState, PairingCode};
 
 use config::{Config, Maas};
 
@@ -23,9 +24,32 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Subcommand)]
 pub enum GatewayCommand {
+    /// Pair this gateway with its plane, by a code that the plane gives out
+    Pair {
+        /// Configuration file (docs/gateway.md)
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The code; asked for where it is not given, so that it stays out of the shell's history
+        #[arg(long, env = "BESSEMER_PAIRING_CODE", hide_env_values = true)]
+        code: Option<PairingCode>,
+    },
+    /// Run until told to stop: the link to the plane, and the engine where the configuration has one
+    Run {
+        /// Configuration file (docs/gateway.md)
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Show how the link to the plane stands
+    Status {
+        /// The running gateway's configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// The Kubernetes API that carries the Cluster API objects of a site, and what works on it
     #[command(subcommand)]
     Engine(EngineCommand),
+    #[command(flatten)]
+    AtPlane(cli::GatewayCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -45,6 +69,84 @@ pub enum EngineCommand {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+}
+
+/// Pairs a gateway.
+pub async fn pair(config: &Path, code: Option<PairingCode>) -> Result<()> {
+    let config = Config::read(config, None)?;
+    let plane = config.plane()?;
+    let code = match code {
+        Some(code) => code,
+        None => asked()?,
+    };
+    let uid = site::pair(&config.home()?, &plane.address, plane.proxy.as_ref(), &code).await?;
+    println!("paired with the plane at {} as gateway {uid}; now: bessemer gateway run", plane.address);
+    Ok(())
+}
+
+fn asked() -> Result<PairingCode> {
+    eprint!("pairing code: ");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).context("cannot read the pairing code")?;
+    Ok(line.parse()?)
+}
+
+/// Runs a gateway: the link to its plane, and the engine where it has one.
+pub async fn run_all(path: PathBuf, stop: watch::Receiver<bool>) -> Result<()> {
+    let config = Config::read(&path, None)?;
+    let (home, plane) = (config.home()?, config.plane()?);
+    let link = async {
+        site::run(&home, &plane.address, plane.proxy.as_ref(), stop.clone())
+            .await
+            .context("the link to the plane")
+    };
+    if !config.has_engine() {
+        return link.await;
+    }
+    // Each ends the other: half a gateway would only look like one.
+    let (end, ended) = watch::channel(false);
+    let mut told = stop.clone();
+    let beside = async {
+        let done = tokio::select! {
+            done = link => done,
+            _ = told.wait_for(|stop| *stop) => Ok(()),
+        };
+        end.send_replace(true);
+        done
+    };
+    let (engine, link) = tokio::join!(run(path, None, ended), beside);
+    engine.and(link)
+}
+
+/// Shows how a gateway's link to its plane stands.
+pub fn status(config: &Path, form: Format, session: &mut Session<'_>) -> Result<()> {
+    let config = Config::read(config, None)?;
+    let status =
+        site::status(&config.home()?)?.context("no gateway has run here; start it: bessemer gateway run")?;
+    let (zone, now) = (session.zone.clone(), Timestamp::now());
+    let at = |moment: Timestamp| text::clock(moment, now, &zone);
+    let (link, more) = match &status.link {
+        LinkState::Connecting => ("connecting".to_owned(), String::new()),
+        LinkState::Connected { since, carrier } => {
+            (format!("connected since {}", at(*since)), carrier.clone())
+        }
+        LinkState::Down { since, reason, retry_at } => {
+            (format!("down since {}, tried again at {}", at(*since), at(*retry_at)), reason.clone())
+        }
+    };
+    let alive = Path::new("/proc").join(status.pid.to_string()).exists();
+    let process =
+        if alive { status.pid.to_string() } else { "none: start it with bessemer gateway run".to_owned() };
+    Ok(session.show(form, &status, || {
+        text::fields(&[
+            ("plane", status.plane.clone()),
+            ("gateway", status.gateway.clone()),
+            ("tenant", status.tenant.clone()),
+            ("process", process.clone()),
+            ("link", link.clone()),
+            ("", more.clone()),
+        ])
+    })?)
 }
 
 /// Runs an engine and what goes with it.
@@ -150,7 +252,7 @@ async fn registry(config: &Config, authority: &Path) -> Result<impl Future<Outpu
 }
 
 /// Shows what the engine of a configuration file tells of itself.
-pub fn status(config: &Path, form: Format, session: &mut Session<'_>) -> Result<()> {
+pub fn engine_status(config: &Path, form: Format, session: &mut Session<'_>) -> Result<()> {
     let data = Config::read(config, None)?.data;
     let status = engine::status(&data)?.with_context(|| {
         format!("no engine has run on {}; start one: bessemer gateway engine run", data.display())

@@ -6,6 +6,7 @@
 )]
 
 mod gateway;
+mod plane;
 mod provider;
 
 use std::{
@@ -22,6 +23,7 @@ use tokio::{
 };
 
 use gateway::{EngineCommand, GatewayCommand};
+use plane::PlaneCommand;
 use provider::ProviderCommand;
 
 /// Bare metal in, Kubernetes out.
@@ -39,7 +41,10 @@ enum Command {
     /// Run the services of a site: MAAS API, DHCP, TFTP, DNS, boot HTTP, metadata, images, power
     #[command(subcommand)]
     Region(RegionCommand),
-    /// Run the private cloud gateway: the engine and the registry
+    /// Run the portal and its API, /v1
+    #[command(subcommand)]
+    Plane(plane::PlaneCommand),
+    /// Run the private cloud gateway of a site; list, invite and delete a plane's gateways
     #[command(subcommand)]
     Gateway(gateway::GatewayCommand),
     /// Run the Cluster API provider for MAAS
@@ -126,10 +131,21 @@ fn main() -> ExitCode {
             serve(|stop| gateway::run(config, kubeconfig, stop))
         }
         Command::Gateway(GatewayCommand::Engine(EngineCommand::Status { config })) => {
-            let (mut out, mut err, mut input) = (std::io::stdout(), std::io::stderr(), std::io::stdin());
-            let mut session = cli::Session::of_process(&mut out, &mut err, &mut input);
-            gateway::status(&config, args.global.output, &mut session)
+            in_session(|session| gateway::engine_status(&config, args.global.output, session))
         }
+        Command::Gateway(GatewayCommand::Run { config }) => serve(|stop| gateway::run_all(config, stop)),
+        Command::Gateway(GatewayCommand::Pair { config, code }) => {
+            runtime().and_then(|runtime| runtime.block_on(gateway::pair(&config, code)))
+        }
+        Command::Gateway(GatewayCommand::Status { config }) => {
+            in_session(|session| gateway::status(&config, args.global.output, session))
+        }
+        Command::Gateway(GatewayCommand::AtPlane(command)) => match runtime() {
+            Ok(runtime) => return runtime.block_on(cli::run_gateway(args.global, command)),
+            Err(error) => Err(error),
+        },
+        Command::Plane(PlaneCommand::Run { config }) => serve(|stop| plane::run(config, stop)),
+        Command::Plane(PlaneCommand::Openapi) => plane::openapi(),
         Command::Provider(ProviderCommand::Manifests) => provider::manifests(&mut std::io::stdout()),
         Command::Provider(ProviderCommand::Run(arguments)) => {
             serve(|stop| provider::run(arguments, args.global.ca.as_deref(), stop))
@@ -152,6 +168,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Shows something on the terminal.
+fn in_session(show: impl FnOnce(&mut cli::Session<'_>) -> Result<()>) -> Result<()> {
+    let (mut out, mut err, mut input) = (std::io::stdout(), std::io::stderr(), std::io::stdin());
+    show(&mut cli::Session::of_process(&mut out, &mut err, &mut input))
 }
 
 async fn region(config: PathBuf, stop: watch::Receiver<bool>) -> Result<()> {

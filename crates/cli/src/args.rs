@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrets::Secret;
 
-use crate::{ContextCommand, ImageCommand, Login, MachineCommand, SshKeyCommand};
+use crate::{
+    AccountCommand, ContextCommand, ImageCommand, Login, MachineCommand, ProfileCommand, ProjectCommand,
+    SshKeyCommand,
+};
 
 /// The client commands as a program of their own.
 #[derive(Debug, Parser)]
@@ -28,7 +31,7 @@ pub struct Global {
     /// Use this context instead of the current one, and instead of --url
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "NAME")]
     pub context: Option<String>,
-    /// Use this region instead of a context's
+    /// Use this region or plane instead of a context's
     #[arg(long, global = true, env = "BESSEMER_URL", help_heading = GLOBAL, value_name = "URL")]
     pub url: Option<String>,
     /// API key for --url
@@ -37,6 +40,9 @@ pub struct Global {
     /// PEM file of certificates to trust besides the system's
     #[arg(long, global = true, env = "BESSEMER_CA", help_heading = GLOBAL, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// Id of a project of the plane, instead of the context's
+    #[arg(long, global = true, env = "BESSEMER_PROJECT", help_heading = GLOBAL, value_name = "UID")]
+    pub project: Option<String>,
     /// Form of the output
     #[arg(short, long, global = true, value_enum, default_value_t, help_heading = GLOBAL, value_name = "FORM")]
     pub output: Format,
@@ -57,9 +63,9 @@ pub enum Format {
 /// The client commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Remember a region and an API key under a name, and use it from now on
+    /// Remember a region or a plane with an API key under a name, and use it from now on
     Login(Login),
-    /// List, choose and forget remembered regions
+    /// List, choose and forget remembered regions and planes
     #[command(subcommand)]
     Context(ContextCommand),
     /// List, deploy and release machines
@@ -73,6 +79,15 @@ pub enum Command {
     /// List, build, upload and delete operating-system images
     #[command(subcommand)]
     Image(ImageCommand),
+    /// List, make and choose projects of a plane
+    #[command(subcommand)]
+    Project(ProjectCommand),
+    /// List, make and look into cloud accounts of a plane
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// List, make and publish cluster profiles of a plane
+    #[command(subcommand)]
+    Profile(ProfileCommand),
     /// Manage the SSH keys that your machines are deployed with
     #[command(subcommand)]
     SshKey(SshKeyCommand),

@@ -1,4 +1,4 @@
-//! Remembered regions: `config.toml` and a file for each key, all readable by their owner only.
+//! Remembered regions and planes: `config.toml` and a file for each key, all readable by their owner only.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use secrets::ApiKey;
+use secrets::{ApiKey, Secret};
 use serde::{Deserialize, Serialize};
 
 use crate::{CliError, Global};
@@ -38,6 +38,48 @@ pub enum Context {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ca: Option<PathBuf>,
     },
+    /// A plane: ours or a Palette.
+    Plane {
+        /// Such as `https://plane.example.com`.
+        url: String,
+        /// File of the API key, from the configuration's folder on.
+        key_file: PathBuf,
+        /// PEM file of certificates to trust besides the system's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca: Option<PathBuf>,
+        /// Id of the project that commands are about; the tenant itself where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        project: Option<String>,
+    },
+}
+
+impl Context {
+    /// Where it is.
+    pub fn url(&self) -> &str {
+        match self {
+            Self::Region { url, .. } | Self::Plane { url, .. } => url,
+        }
+    }
+
+    /// File of its key, from the configuration's folder on.
+    fn key_file(&self) -> &Path {
+        match self {
+            Self::Region { key_file, .. } | Self::Plane { key_file, .. } => key_file,
+        }
+    }
+}
+
+/// A plane with its key.
+#[derive(Debug, Clone)]
+pub struct Plane {
+    /// Address.
+    pub url: String,
+    /// API key.
+    pub key: Secret,
+    /// Certificates.
+    pub ca: Option<PathBuf>,
+    /// Project.
+    pub project: Option<String>,
 }
 
 /// A region with its key.
@@ -70,11 +112,36 @@ pub fn choose(home: &Path, global: &Global) -> Result<Region, CliError> {
         (named, _) => {
             let config = Config::load(home)?;
             let name = named.clone().or_else(|| config.current.clone()).ok_or(CliError::NoRegion)?;
-            let Context::Region { url, key_file, ca } = config.get(&name)?;
+            let Context::Region { url, key_file, ca } = config.get(&name)? else {
+                return Err(CliError::OtherKind { name, wanted: "region" });
+            };
             Ok(Region {
+                url: url.clone(),
+                key: read_key(&home.join(key_file))?.expose().parse()?,
+                ca: global.ca.clone().or_else(|| ca.clone()),
+            })
+        }
+    }
+}
+
+/// The plane that the arguments, the environment or the current context name, in this order.
+pub fn choose_plane(home: &Path, global: &Global) -> Result<Plane, CliError> {
+    match (&global.context, &global.url) {
+        (None, Some(url)) => {
+            let key = global.api_key.clone().ok_or_else(|| CliError::NoKey { url: url.clone() })?;
+            Ok(Plane { url: url.clone(), key, ca: global.ca.clone(), project: global.project.clone() })
+        }
+        (named, _) => {
+            let config = Config::load(home)?;
+            let name = named.clone().or_else(|| config.current.clone()).ok_or(CliError::NoRegion)?;
+            let Context::Plane { url, key_file, ca, project } = config.get(&name)? else {
+                return Err(CliError::OtherKind { name, wanted: "plane" });
+            };
+            Ok(Plane {
                 url: url.clone(),
                 key: read_key(&home.join(key_file))?,
                 ca: global.ca.clone().or_else(|| ca.clone()),
+                project: global.project.clone().or_else(|| project.clone()),
             })
         }
     }
@@ -105,19 +172,39 @@ impl Config {
 
     /// Remembers a region and uses it from now on.
     pub fn add(&mut self, home: &Path, name: &str, region: &Region) -> Result<(), CliError> {
+        let (url, ca) = (region.url.clone(), region.ca.clone());
+        self.remember(home, name, &region.key.expose(), |key_file| Context::Region { url, key_file, ca })
+    }
+
+    /// Remembers a plane and uses it from now on.
+    pub fn add_plane(&mut self, home: &Path, name: &str, plane: &Plane) -> Result<(), CliError> {
+        let Plane { url, ca, project, .. } = plane.clone();
+        self.remember(home, name, plane.key.expose(), |key_file| Context::Plane {
+            url,
+            key_file,
+            ca,
+            project,
+        })
+    }
+
+    fn remember(
+        &mut self,
+        home: &Path,
+        name: &str,
+        key: &str,
+        context: impl FnOnce(PathBuf) -> Context,
+    ) -> Result<(), CliError> {
         check(name)?;
         let key_file = Path::new("keys").join(name);
-        write_private(&home.join(&key_file), &format!("{}\n", region.key.expose()))?;
-        let context = Context::Region { url: region.url.clone(), key_file, ca: region.ca.clone() };
-        self.contexts.insert(name.to_owned(), context);
+        write_private(&home.join(&key_file), &format!("{key}\n"))?;
+        self.contexts.insert(name.to_owned(), context(key_file));
         self.current = Some(name.to_owned());
         self.save(home)
     }
 
     /// Forgets a region and its key.
     pub fn remove(&mut self, home: &Path, name: &str) -> Result<(), CliError> {
-        let Context::Region { key_file, .. } = self.get(name)?;
-        let path = home.join(key_file);
+        let path = home.join(self.get(name)?.key_file());
         match fs::remove_file(&path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -130,12 +217,13 @@ impl Config {
 }
 
 /// Reads an API key; one that others can read is refused.
-pub fn read_key(path: &Path) -> Result<ApiKey, CliError> {
+pub fn read_key(path: &Path) -> Result<Secret, CliError> {
     let mode = fs::metadata(path).map_err(CliError::file(path))?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(CliError::KeyExposed { path: path.to_owned() });
     }
-    Ok(fs::read_to_string(path).map_err(CliError::file(path))?.parse()?)
+    let text = fs::read_to_string(path).map_err(CliError::file(path))?;
+    Ok(Secret::from(text.trim()))
 }
 
 /// A context's name is also its key's file name.

@@ -23,6 +23,36 @@ pub enum CliError {
         /// Its name.
         name: String,
     },
+    /// A region where a plane is needed, or the other way round.
+    #[error("the context '{name}' is no {wanted}")]
+    OtherKind {
+        /// The context's name.
+        name: String,
+        /// What is needed.
+        wanted: &'static str,
+    },
+    /// Nothing of this name at the plane.
+    #[error("the plane has no {kind} {name}")]
+    Unknown {
+        /// Of what.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// The plane refused or did not answer.
+    #[error(transparent)]
+    Plane(#[from] plane_client::Error),
+    /// The plane's client could not be set up.
+    #[error(transparent)]
+    PlaneSetup(#[from] plane_client::SetupError),
+    /// A document is not what the command takes.
+    #[error("{} is not what is taken here: {reason}", path.display())]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A name that cannot be a file's.
     #[error("'{name}' cannot be the name of a context")]
     ContextName {
@@ -152,6 +182,11 @@ impl CliError {
                     .to_owned()
             }
             Self::UnknownContext { .. } => "bessemer context list shows them".to_owned(),
+            Self::OtherKind { wanted, .. } => {
+                format!("name a {wanted}'s with --context; bessemer context list shows them")
+            }
+            Self::Unknown { kind, .. } => format!("bessemer {kind} list shows them"),
+            Self::Plane(error) => plane_advice(error),
             Self::ContextName { .. } => {
                 "use letters, digits, '-', '_' and '.', beginning with a letter or a digit".to_owned()
             }
@@ -164,7 +199,9 @@ impl CliError {
                 "correct the file, or move it away and log in again: bessemer login NAME URL KEY".to_owned()
             }
             Self::File { .. } => "check the path, and that you may use it".to_owned(),
-            Self::Setup(_) => "correct it and try again".to_owned(),
+            Self::Setup(_) | Self::PlaneSetup(_) | Self::Document { .. } => {
+                "correct it and try again".to_owned()
+            }
             Self::Find(FindError::None { .. }) => "bessemer machine list shows the machines".to_owned(),
             Self::Find(FindError::Several { .. }) => "use the system id in parentheses".to_owned(),
             Self::Find(FindError::Api(error)) | Self::Api(error) | Self::Upload(UploadError::Api(error)) => {
@@ -204,6 +241,21 @@ impl CliError {
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
+    }
+}
+
+fn plane_advice(error: &plane_client::Error) -> String {
+    match (error, error.code()) {
+        (plane_client::Error::Unreachable { .. }, _) => {
+            "is the plane running, is the address right, and do you trust its certificate (--ca)?".to_owned()
+        }
+        (_, Some("Unauthorized")) => "log in with a valid key: bessemer login NAME URL KEY".to_owned(),
+        (_, Some("GatewayUnavailable")) => "bessemer gateway list shows how the gateways stand".to_owned(),
+        (_, Some("OperationForbidden")) => "ask an administrator of the tenant".to_owned(),
+        (plane_client::Error::Odd { .. }, _) => {
+            "is this a plane's URL? It looks like https://plane.example.com".to_owned()
+        }
+        _ => "correct it and try again".to_owned(),
     }
 }
 

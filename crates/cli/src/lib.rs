@@ -16,6 +16,7 @@ mod error;
 mod image;
 mod login;
 mod machine;
+mod plane;
 mod progress;
 mod session;
 mod ssh_key;
@@ -30,6 +31,7 @@ pub use error::CliError;
 pub use image::ImageCommand;
 pub use login::{ContextCommand, Login};
 pub use machine::{EraseArg, MachineCommand, PowerCommand};
+pub use plane::{AccountCommand, GatewayCommand, ProfileCommand, ProjectCommand};
 pub use session::{Interrupt, Screen, Session};
 pub use ssh_key::SshKeyCommand;
 
@@ -38,6 +40,14 @@ pub async fn run(global: Global, command: Command) -> ExitCode {
     let (mut out, mut err, mut input) = (std::io::stdout(), std::io::stderr(), std::io::stdin());
     let mut session = Session::of_process(&mut out, &mut err, &mut input);
     let done = execute(&mut session, &global, command).await;
+    session.finish(done)
+}
+
+/// Runs a command on a plane's gateways, as [`run`] does.
+pub async fn run_gateway(global: Global, command: GatewayCommand) -> ExitCode {
+    let (mut out, mut err, mut input) = (std::io::stdout(), std::io::stderr(), std::io::stdin());
+    let mut session = Session::of_process(&mut out, &mut err, &mut input);
+    let done = plane::gateway(&mut session, &global, command).await;
     session.finish(done)
 }
 
@@ -52,6 +62,9 @@ pub async fn execute(session: &mut Session<'_>, global: &Global, command: Comman
         Command::Machine(command) => machine::run(session, global, command).await,
         Command::Why { machine } => why::run(session, global, &machine).await,
         Command::Image(command) => image::run(session, global, command).await,
+        Command::Project(command) => plane::project(session, global, command).await,
+        Command::Account(command) => plane::account(session, global, command).await,
+        Command::Profile(command) => plane::profile(session, global, command).await,
         Command::SshKey(command) => ssh_key::run(session, global, command).await,
     }
 }

@@ -1,4 +1,4 @@
-//! Logging in, and the remembered regions.
+//! Logging in, and the remembered regions and planes.
 
 use std::path::PathBuf;
 
@@ -16,12 +16,12 @@ use crate::{
 /// Arguments of `login`.
 #[derive(Debug, Args)]
 pub struct Login {
-    /// Name to remember the region by
+    /// Name to remember it by
     name: String,
-    /// Address, such as <http://10.20.0.1:5240/MAAS>
+    /// Address: a region's, such as <http://10.20.0.1:5240/MAAS>, or a plane's, such as <https://plane.example.com>
     #[arg(value_name = "URL")]
     address: String,
-    /// API key consumer:token:secret; `-` reads it from the standard input
+    /// API key, a region's being consumer:token:secret; `-` reads it from the standard input
     #[arg(value_name = "KEY", required_unless_present = "key_file")]
     key: Option<Secret>,
     /// Read the API key from this file
@@ -29,7 +29,7 @@ pub struct Login {
     key_file: Option<PathBuf>,
 }
 
-/// Commands on remembered regions.
+/// Commands on remembered regions and planes.
 #[derive(Debug, Subcommand)]
 pub enum ContextCommand {
     /// Show them
@@ -56,7 +56,12 @@ pub(crate) async fn login(session: &mut Session<'_>, global: &Global, login: Log
         Some(path) => Some(std::fs::read(path).map_err(CliError::file(path))?),
         None => None,
     };
-    let key: secrets::ApiKey = read_key(session, &login)?.expose().parse()?;
+    let key = read_key(session, &login)?;
+    // A plane's keys have one part, a MAAS's three; and no MAAS is without its path.
+    if !key.expose().contains(':') {
+        return crate::plane::login(session, global, &login.name, &login.address, key, ca, pem).await;
+    }
+    let key: secrets::ApiKey = key.expose().parse()?;
     let client = Client::new(&login.address, key.clone(), &Options { ca: pem, ..Options::default() })?;
     let user = client.whoami().await?;
     let version = client.version().await?;
@@ -78,14 +83,15 @@ fn read_key(session: &mut Session<'_>, login: &Login) -> Result<Secret, CliError
             session.input.read_to_string(&mut text).map_err(CliError::file("standard input"))?;
         }
     }
-    Ok(Secret::new(text))
+    Ok(Secret::from(text.trim()))
 }
 
-/// A remembered region, as it is shown.
+/// A remembered region or plane, as it is shown.
 #[derive(Debug, Serialize)]
 struct Shown {
     name: String,
     current: bool,
+    kind: &'static str,
     url: String,
 }
 
@@ -100,10 +106,11 @@ pub(crate) fn context(
             let shown: Vec<Shown> = config
                 .contexts
                 .into_iter()
-                .map(|(name, Context::Region { url, .. })| Shown {
+                .map(|(name, context)| Shown {
                     current: config.current.as_deref() == Some(&name),
                     name,
-                    url,
+                    kind: if matches!(context, Context::Region { .. }) { "region" } else { "plane" },
+                    url: context.url().to_owned(),
                 })
                 .collect();
             session.show(global.output, &shown, || contexts(&shown))
@@ -123,6 +130,7 @@ pub(crate) fn context(
 
 fn contexts(shown: &[Shown]) -> String {
     let mark = |shown: &Shown| if shown.current { "*".to_owned() } else { " ".to_owned() };
-    let rows = shown.iter().map(|one| [one.name.clone(), mark(one), one.url.clone()]).collect();
-    table(["name", "current", "url"], rows, "No region is remembered; bessemer login NAME URL KEY adds one.")
+    let rows = shown.iter().map(|one| [one.name.clone(), mark(one), one.kind.to_owned(), one.url.clone()]);
+    let none = "No region or plane is remembered; bessemer login NAME URL KEY adds one.";
+    table(["name", "current", "kind", "url"], rows.collect(), none)
 }

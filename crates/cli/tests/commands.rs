@@ -115,7 +115,7 @@ async fn log_in_and_choose_a_region() {
         at_home(home.path(), &format!("bessemer login lab {} -", region.url), &format!("{KEY}\n")).await;
     assert_eq!(said.out(), format!("logged in to {} as admin; 'lab' is the current context\n", region.url));
     let list = at_home(home.path(), "bessemer context list", "").await.out();
-    assert_eq!(list.lines().nth(1).unwrap(), format!("lab   *        {}", region.url));
+    assert_eq!(list.lines().nth(1).unwrap(), format!("lab   *        region  {}", region.url));
     let none = at_home(home.path(), "bessemer machine list --status Ready", "").await.out();
     assert!(none.starts_with("No machine is there"), "{none}");
     at_home(home.path(), "bessemer context use lab", "").await.out();

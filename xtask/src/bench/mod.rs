@@ -4,6 +4,7 @@ mod cluster;
 mod dhcp;
 mod machines;
 mod rig;
+mod tunnel;
 mod up;
 
 use anyhow::{Result, bail};
@@ -24,6 +25,8 @@ pub enum Name {
     Region,
     /// A cluster's first object to an answer of a Service in it; the engine's start and memory.
     Cluster,
+    /// One stream through the tunnel, and what it adds to small requests.
+    Tunnel,
 }
 
 /// One figure.
@@ -39,16 +42,24 @@ pub struct Figure {
     /// Most that we promise.
     #[serde(skip)]
     limit: Option<f64>,
+    /// Least that we promise.
+    #[serde(skip)]
+    least: Option<f64>,
 }
 
 impl Figure {
     fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { name: name.into(), value, unit, peer: None, ratio: None, limit: None }
+        Self { name: name.into(), value, unit, peer: None, ratio: None, limit: None, least: None }
     }
 
     /// Promises no more than this.
     fn at_most(self, limit: f64) -> Self {
         Self { limit: Some(limit), ..self }
+    }
+
+    /// Promises no less than this.
+    fn at_least(self, least: f64) -> Self {
+        Self { least: Some(least), ..self }
     }
 
     /// Held against a peer that needed `value`.
@@ -66,6 +77,7 @@ pub fn run(name: Name, machines: Machines, output: Output, check: bool) -> Resul
         Name::Dhcp => dhcp::figures()?,
         Name::Region => rig::figures()?,
         Name::Cluster => cluster::figures(machines)?,
+        Name::Tunnel => tunnel::figures()?,
     };
     let mut short = Vec::new();
     for figure in &figures {
@@ -73,7 +85,8 @@ pub fn run(name: Name, machines: Machines, output: Output, check: bool) -> Resul
             Output::Json => println!("{}", serde_json::to_string(figure)?),
             Output::Text => println!("{:<36} {:>10.2} {}", figure.name, figure.value, figure.unit),
         }
-        if let Some(limit) = figure.limit.filter(|limit| figure.value > *limit) {
+        let most = figure.limit.filter(|limit| figure.value > *limit);
+        if let Some(limit) = most.or(figure.least.filter(|least| figure.value < *least)) {
             short.push(format!("{} is {:.2} {}, promised {limit}", figure.name, figure.value, figure.unit));
         }
     }

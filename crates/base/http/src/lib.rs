@@ -7,13 +7,22 @@
 
 mod metrics;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
     http::{HeaderMap, header},
 };
-use tokio::{net::TcpListener, sync::watch};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::watch,
+};
 
 pub use metrics::{Metrics, Route, upkeep};
 
@@ -41,6 +50,20 @@ pub struct BindError {
     pub address: SocketAddr,
     /// Why.
     pub source: std::io::Error,
+}
+
+/// A client that has not finished its TLS handshake, or a request's headers, by then is dropped.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Answers the requests of one connection, HTTP/1.1 or HTTP/2, until it ends.
+pub async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    let service = TowerToHyperService::new(router);
+    let ended = http.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
 }
 
 /// Serves until `stop` becomes true; open requests are finished.

@@ -7,7 +7,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use engine::{Embedded, EngineConfig, External, ProviderConfig};
+use secrets::Secret;
 use serde::Deserialize;
+use site::{Home, PlaneAddress};
 
 /// All of it.
 #[derive(Debug, Deserialize)]
@@ -28,6 +30,18 @@ pub struct Config {
     pub maas: Option<Maas>,
     /// Serves the bundle's images.
     pub registry: Option<Registry>,
+    /// The plane that it belongs to.
+    pub plane: Option<Plane>,
+}
+
+/// A plane.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plane {
+    /// Such as `plane.example.com:443`.
+    pub address: PlaneAddress,
+    /// An HTTP proxy to try where there is no straight way: `http://user:password@proxy.example.com:3128`.
+    pub proxy: Option<Secret>,
 }
 
 /// A Kubernetes that is there already.
@@ -81,6 +95,23 @@ impl Config {
             }
         }
         Ok(config)
+    }
+
+    /// The plane that it belongs to.
+    pub fn plane(&self) -> Result<&Plane> {
+        self.plane.as_ref().context(
+            "name the plane in the gateway's configuration: [plane] address = \"plane.example.com:443\"",
+        )
+    }
+
+    /// What it keeps of its plane.
+    pub fn home(&self) -> Result<Home> {
+        Ok(Home::open(&self.data.join("site"))?)
+    }
+
+    /// Whether there is an engine in it.
+    pub fn has_engine(&self) -> bool {
+        self.bundle.is_some() || self.external.is_some()
     }
 
     /// The engine of it.

@@ -1,7 +1,7 @@
 //! The plane's own certificate authority.
 //!
-//! It names the plane's edge towards gateways, and gateways towards the edge; nobody else trusts it. Browsers and API
-//! clients see the plane's HTTPS certificate, which is another.
+//! It names the plane's edge towards gateways, and gateways towards the edge. Where nobody gave the plane an HTTPS
+//! certificate, it names the plane towards browsers and API clients too, whom somebody told to trust it.
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
@@ -19,6 +19,12 @@ pub const CERTIFICATE_LIFE: SignedDuration = SignedDuration::from_hours(24);
 const LONG: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
 /// Certificates are good from so long ago, for clocks that are behind.
 const BEHIND: SignedDuration = SignedDuration::from_hours(72);
+
+/// How long a certificate for HTTPS is good: no longer than browsers take them.
+const WEB_LIFE: SignedDuration = SignedDuration::from_hours(390 * 24);
+
+/// A certificate with those above it, and its key.
+pub type Certificate = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// What issues certificates.
 pub struct Authority {
@@ -88,15 +94,29 @@ impl Authority {
     }
 
     /// A certificate for the edge, with the authority's behind it, and its key.
-    pub(crate) fn edge(
+    pub(crate) fn edge(&self, now: Timestamp) -> Result<Certificate, AuthorityError> {
+        self.server(&[SERVER_NAME.to_owned()], LONG, now)
+    }
+
+    /// A certificate for the plane's HTTPS under these names and addresses, and its key.
+    ///
+    /// # Errors
+    /// [`AuthorityError`], where a name is none.
+    pub fn web(&self, names: &[String], now: Timestamp) -> Result<Certificate, AuthorityError> {
+        self.server(names, WEB_LIFE, now)
+    }
+
+    fn server(
         &self,
+        names: &[String],
+        life: SignedDuration,
         now: Timestamp,
-    ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), AuthorityError> {
+    ) -> Result<Certificate, AuthorityError> {
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(vec![SERVER_NAME.to_owned()])?;
-        params.distinguished_name = named(SERVER_NAME, None);
+        let mut params = CertificateParams::new(names.to_vec())?;
+        params.distinguished_name = named(names.first().map_or("", String::as_str), None);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        valid(&mut params, now, LONG);
+        valid(&mut params, now, life);
         let certificate = params.signed_by(&key, &self.issuer)?;
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         Ok((vec![certificate.der().clone(), self.certificate.clone()], key.into()))

@@ -14,7 +14,7 @@ use hyper::client::conn::http2::SendRequest;
 use jiff::Timestamp;
 use reconcile::Backoff;
 use rustls::{CertificateError, ClientConfig, pki_types::ServerName};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
@@ -61,7 +61,7 @@ pub enum DialError {
 }
 
 /// How a gateway's link stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum LinkState {
     /// The first attempt is under way.

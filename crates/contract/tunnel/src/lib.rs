@@ -28,7 +28,7 @@ mod identity;
 mod links;
 mod tls;
 
-pub use authority::{Authority, AuthorityError, CERTIFICATE_LIFE};
+pub use authority::{Authority, AuthorityError, CERTIFICATE_LIFE, Certificate};
 pub use carrier::{Carrier, Connect, Io, Memory, Stream, Tcp, memory};
 pub use code::{CodeError, Fingerprint, PairingCode};
 pub use commands::{Commands, NoTargets, REFUSED, Targets};

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -10,10 +9,7 @@ use axum::extract::State;
 use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK};
 use axum::http::{self, HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
+use http_base::{PATIENCE, converse};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -22,9 +18,6 @@ use tower::ServiceExt as _;
 use tower_http::services::ServeFile;
 
 use crate::{Answer, Ask, Blob, Code, Listing, Refusal, Registry, Request};
-
-/// A client that has not finished its TLS handshake, or a request's headers, by then is dropped.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Connections at a time; more wait to be accepted.
 const CONNECTIONS: usize = 512;
@@ -61,15 +54,6 @@ pub async fn serve(
                 },
             }
         });
-    }
-}
-
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-    let ended = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
     }
 }
 

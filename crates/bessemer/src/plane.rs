@@ -1,0 +1,29 @@
+//! `bessemer plane`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Subcommand;
+use tokio::sync::watch;
+
+#[derive(Debug, Subcommand)]
+pub enum PlaneCommand {
+    /// Run until told to stop
+    Run {
+        /// Configuration file (docs/plane.md)
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Write the OpenAPI document of /v1
+    Openapi,
+}
+
+pub async fn run(config: PathBuf, stop: watch::Receiver<bool>) -> Result<()> {
+    let config = plane_server::Config::read(&config)?;
+    Ok(plane_server::run(config, stop).await?)
+}
+
+pub fn openapi() -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(&plane_api::openapi())?);
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! Bodies of requests and answers.
+
+mod account;
+mod auth;
+mod meta;
+mod overlord;
+mod pack;
+mod profile;
+mod project;
+
+pub use account::{
+    Domain, Domains, MaasAccount, MaasAccountSpec, MaasAccountToValidate, Pool, Pools, Subnet, SubnetVlan,
+    Subnets, Tag, Tags, Zone, Zones,
+};
+pub use auth::{
+    ApiKey, ApiKeyCreated, ApiKeyEntity, ApiKeySpec, ApiKeyState, ApiKeyStatus, KeyOwner, Login, UserInfo,
+    UserToken,
+};
+pub use meta::{Description, ErrorBody, List, ListMeta, Message, Meta, ScopedName, ScopedNames, Uid};
+pub use overlord::{Condition, Health, MetaUpdate, Overlord, OverlordSpec, OverlordStatus, PairingCode};
+pub use pack::{
+    NameFilter, PackFilter, PackInRegistry, PackMetadata, PackMetadataSpec, PackSearch, PackSummary,
+    PackSummarySpec, PackTag, PackTags, PackValues, Registries, RegistryName, RegistrySpec, RegistrySummary,
+    SyncStatus,
+};
+pub use profile::{
+    CloneTarget, ManifestContent, ManifestInput, ManifestRef, ManifestSpec, NamedManifest, NamedManifests,
+    PackInput, PackRef, Profile, ProfileClone, ProfileCloneMeta, ProfileEntity, ProfileEntitySpec,
+    ProfileMetadata, ProfileMetadataSpec, ProfileNames, ProfileSpec, ProfileStatus, ProfileTemplate,
+    ProfileTemplateInput, ProfileVersion, VariableNames, Variables,
+};
+pub use project::{Project, ProjectSpec};
+
+/// Keys of an object that this build does not know.
+pub type Extra = serde_json::Map<String, serde_json::Value>;

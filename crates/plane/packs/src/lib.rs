@@ -1,0 +1,18 @@
+//! Packs: what profiles are made of.
+//!
+//! A pack is one layer of a cluster: the operating system, Kubernetes, the network plugin, an add-on. [`BUILT_IN`] are
+//! those whose contents every site's bundle has. Values are text and stay text, comments included, because clients
+//! show what they sent; only [`references`] in them are found, and [`resolve`]d where a cluster is made.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)
+)]
+
+mod built_in;
+mod check;
+mod references;
+
+pub use built_in::{BUILT_IN, Pack, REGISTRY, REGISTRY_NAME, by_uid};
+pub use check::{Fault, Layer, Part, ProfileType, check};
+pub use references::{References, ResolveError, references, resolve};

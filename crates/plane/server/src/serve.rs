@@ -1,0 +1,134 @@
+//! Composition: every service of a plane, started and stopped together.
+
+use std::{
+    fs, io,
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use axum::Router;
+use fleet::Fleet;
+use http_base::{BindError, Metrics};
+use plane_api::State;
+use plane_model::{KeyText, setup};
+use secrets::Secret;
+use store::{CommitError, Store};
+use tokio::sync::watch;
+use tunnel::Edge;
+
+use crate::{
+    Config, ConfigError,
+    port::{Port, Web},
+};
+
+/// Fewer characters are no API key: somebody wrote one by hand.
+const SHORTEST_KEY: usize = 32;
+
+/// Why a plane does not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaneError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] CommitError),
+    /// The first start.
+    #[error(transparent)]
+    Setup(#[from] setup::SetupError),
+    /// The plane's keys.
+    #[error(transparent)]
+    Keys(#[from] fleet::OpenError),
+    /// The port.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// TLS.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+    /// The API key that was given.
+    #[error("{}: an API key has {SHORTEST_KEY} characters at least, all of them letters and digits", .0.display())]
+    WeakKey(PathBuf),
+    /// A file or folder.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Runs a plane until `stop` becomes true.
+///
+/// # Errors
+/// [`PlaneError`]
+pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<(), PlaneError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data);
+    made.map_err(file(&config.data))?;
+    let store = match &config.database {
+        Some(url) => Store::open_postgres(url.expose(), config.database_ca.as_deref()).await?,
+        None => Store::open_sqlite(&config.data.join("plane.db")).await?,
+    };
+    let identity = setup::identity(&store).await?;
+    let admin = setup::Admin {
+        organization: config.admin.organization.clone(),
+        email: config.admin.email.clone(),
+        password: config.admin.password_file.as_deref().map(secret_of).transpose()?,
+        key: api_key(&config.admin.api_key_file)?,
+    };
+    setup::admin(&store, &admin).await?;
+
+    let fleet = Fleet::open(store.clone(), &identity)?;
+    let ca = config.data.join("ca.crt");
+    fs::write(&ca, fleet.authority().pem()).map_err(file(&ca))?;
+    let web = match &config.tls {
+        Some(tls) => Web::given(tls)?,
+        None => Web::Own { authority: fleet.authority().clone(), names: config.names.clone() },
+    };
+    let gatekeeper = Arc::new(fleet.clone());
+    let software = concat!("bessemer ", env!("CARGO_PKG_VERSION")).to_owned();
+    let edge =
+        Edge::new(fleet.authority().clone(), gatekeeper, fleet.links().clone(), Router::new(), software)
+            .map_err(|error| PlaneError::Tls(error.to_string()))?;
+    let metrics = Metrics::default();
+    metrics.register(|registry| store.register(registry));
+    let router = metrics.count("v1", plane_api::router(State::new(store.clone(), fleet.clone(), &identity)));
+    let router = http_base::upkeep(metrics).fallback_service(router);
+    let listener = http_base::bind(config.listen, "the plane").await?;
+    tracing::info!(address = %config.listen, authority = %ca.display(), "the plane listens");
+    let done = tokio::select! {
+        done = Port { edge, router, web }.serve(listener) => done,
+        () = fleet.greet() => Ok(()),
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
+    };
+    store.close().await;
+    done
+}
+
+fn file(path: &Path) -> impl FnOnce(io::Error) -> PlaneError {
+    let path = path.to_owned();
+    |source| PlaneError::File { path, source }
+}
+
+fn secret_of(path: &Path) -> Result<Secret, PlaneError> {
+    let text = fs::read_to_string(path).map_err(file(path))?;
+    Ok(Secret::from(text.trim_end_matches(['\r', '\n'])))
+}
+
+/// The first user's API key: what is in the file, else a new one that is written there.
+fn api_key(path: &Path) -> Result<KeyText, PlaneError> {
+    if path.exists() {
+        let key = secret_of(path)?;
+        let strong = key.expose().len() >= SHORTEST_KEY
+            && key.expose().bytes().all(|byte| byte.is_ascii_alphanumeric());
+        return if strong { Ok(KeyText(key)) } else { Err(PlaneError::WeakKey(path.to_owned())) };
+    }
+    let key = KeyText::random();
+    let mut written =
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(file(path))?;
+    written.write_all(key.0.expose().as_bytes()).map_err(file(path))?;
+    written.sync_all().map_err(file(path))?;
+    Ok(key)
+}
