@@ -95,10 +95,10 @@ fn asked() -> Result<PairingCode> {
 pub async fn run_all(path: PathBuf, stop: watch::Receiver<bool>) -> Result<()> {
     let config = Config::read(&path, None)?;
     let (home, plane) = (config.home()?, config.plane()?);
+    let engine = config.clusters();
     let link = async {
-        site::run(&home, &plane.address, plane.proxy.as_ref(), stop.clone())
-            .await
-            .context("the link to the plane")
+        let link = site::run(&home, &plane.address, plane.proxy.as_ref(), engine, stop.clone());
+        link.await.context("the link to the plane")
     };
     if !config.has_engine() {
         return link.await;
@@ -158,9 +158,11 @@ pub async fn run(
     let config = Config::read(&config, kubeconfig)?;
     let provider = match &config.maas {
         Some(maas) => match key(&maas.api_key_file, &mut stop).await? {
-            Some(key) => Some(provider(maas, &key)?),
+            Some(key) => Some(provider(Some((maas, &key)))?),
             None => return Ok(()),
         },
+        // Clusters that a plane orders bring the key of their MAAS along.
+        None if config.plane.is_some() => Some(provider(None)?),
         None => None,
     };
     let engine = config.engine(provider)?;
@@ -208,20 +210,22 @@ async fn key(file: &Path, stop: &mut watch::Receiver<bool>) -> Result<Option<Api
     }
 }
 
-/// Our provider, run by this program.
-fn provider(maas: &Maas, key: &ApiKey) -> Result<ProviderConfig> {
+/// Our provider, run by this program; with the MAAS of clusters that do not name theirs.
+fn provider(maas: Option<(&Maas, &ApiKey)>) -> Result<ProviderConfig> {
     let mut arguments = vec!["provider".into(), "run".into()];
-    if let Some(ca) = &maas.ca_file {
-        // The provider runs in another folder.
-        arguments.extend(["--ca".into(), std::path::absolute(ca)?.into_os_string()]);
+    let mut environment = Vec::new();
+    if let Some((maas, key)) = maas {
+        if let Some(ca) = &maas.ca_file {
+            // The provider runs in another folder.
+            arguments.extend(["--ca".into(), std::path::absolute(ca)?.into_os_string()]);
+        }
+        environment.push((crate::provider::MAAS_ENDPOINT.to_owned(), maas.url.clone()));
+        environment.push((crate::provider::MAAS_API_KEY.to_owned(), key.expose()));
     }
     Ok(ProviderConfig {
         program: std::env::current_exe().context("cannot find this program")?,
         arguments,
-        environment: vec![
-            (crate::provider::MAAS_ENDPOINT.to_owned(), maas.url.clone()),
-            (crate::provider::MAAS_API_KEY.to_owned(), key.expose()),
-        ],
+        environment,
         // The engine puts its own URLs in the place of the Service.
         manifests: provider::manifests(&provider::Reach::Service)?,
         version: concat!("v", env!("CARGO_PKG_VERSION")).to_owned(),

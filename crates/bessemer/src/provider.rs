@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use provider::{Options, Webhooks};
 use secrets::ApiKey;
@@ -19,7 +19,8 @@ pub const MAAS_API_KEY: &str = "MAAS_API_KEY";
 
 #[derive(Debug, Subcommand)]
 pub enum ProviderCommand {
-    /// Run until told to stop; `MAAS_ENDPOINT` and `MAAS_API_KEY` say which MAAS has the machines
+    /// Run until told to stop; `MAAS_ENDPOINT` and `MAAS_API_KEY` say which MAAS has the machines, where no Secret
+    /// `maas-credentials` of a namespace does
     Run(Run),
     /// Print definitions, role and webhook configuration of the provider as YAML; webhooks are reached by the Service
     /// `capmaas-webhook-service` in `capmaas-system`
@@ -52,8 +53,11 @@ pub struct Run {
 pub async fn run(arguments: Run, ca: Option<&Path>, stop: watch::Receiver<bool>) -> Result<()> {
     let address = |port| SocketAddr::new(arguments.webhook_host, port);
     let webhooks = arguments.webhook_port.map(address).zip(arguments.webhook_cert_dir);
+    let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let maas_options = maas_client::Options { ca: ca.map(read).transpose()?, ..Default::default() };
     let options = Options {
-        maas: maas(ca)?,
+        maas: maas(&maas_options)?,
+        maas_options,
         kube: provider::connect(arguments.kubeconfig.as_deref()).await?,
         namespace: arguments.namespace,
         webhooks: webhooks.map(|(address, certificates)| Webhooks { address, certificates }),
@@ -62,15 +66,17 @@ pub async fn run(arguments: Run, ca: Option<&Path>, stop: watch::Receiver<bool>)
     Ok(provider::run(options, stop).await?)
 }
 
-/// A client of the MAAS that the environment names.
-fn maas(ca: Option<&Path>) -> Result<maas_client::Client> {
-    let variable =
-        |name, example| std::env::var(name).with_context(|| format!("set {name}, such as {example}"));
-    let url = variable(MAAS_ENDPOINT, "http://10.20.0.1:5240/MAAS")?;
-    let key: ApiKey = variable(MAAS_API_KEY, "consumer:token:secret")?.parse().context(MAAS_API_KEY)?;
-    let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-    let options = maas_client::Options { ca: ca.map(read).transpose()?, ..Default::default() };
-    Ok(maas_client::Client::new(&url, key, &options)?)
+/// A client of the MAAS that the environment names, where it names one.
+fn maas(options: &maas_client::Options) -> Result<Option<maas_client::Client>> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let (url, key) = match (variable(MAAS_ENDPOINT), variable(MAAS_API_KEY)) {
+        (None, None) => return Ok(None),
+        (Some(url), Some(key)) => (url, key),
+        (Some(_), None) => bail!("set {MAAS_API_KEY} too, such as consumer:token:secret"),
+        (None, Some(_)) => bail!("set {MAAS_ENDPOINT} too, such as http://10.20.0.1:5240/MAAS"),
+    };
+    let key: ApiKey = key.parse().context(MAAS_API_KEY)?;
+    Ok(Some(maas_client::Client::new(&url, key, options)?))
 }
 
 /// Writes everything to apply to a management cluster in which the provider runs, as YAML documents.

@@ -209,8 +209,8 @@ fn empty_bundle(folder: &Path) {
 }
 
 #[test]
-fn a_provider_without_a_maas_says_what_to_set() {
-    let output = bessemer().args(["provider", "run"]).output().unwrap();
+fn a_provider_with_half_a_maas_says_what_to_set() {
+    let output = bessemer().args(["provider", "run"]).env("MAAS_API_KEY", "a:b:c").output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("set MAAS_ENDPOINT"), "{said}");

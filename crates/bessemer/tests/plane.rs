@@ -194,6 +194,28 @@ impl Site {
                "spec": {"apiEndpoint": self.maas, "apiKey": key, "preferredSubnets": ["a"], "newer": {"x": 1}}})
     }
 
+    /// A gateway with an engine, a cloud account through it, and a profile.
+    async fn with_engine(&self, bundle: &Path) -> (Program, Client, String, String) {
+        let text = fs::read_to_string(self.path("gateway.toml")).unwrap();
+        let engine = format!("bundle = \"{}\"\nlisten = \"127.0.3.4:0\"\n[plane]", bundle.display());
+        fs::write(self.path("gateway.toml"), text.replacen("[plane]", &engine, 1)).unwrap();
+        let client = self.client().await;
+        assert!(self.pair(&code(&client, "rack-1").await).0);
+        let gateway = self.gateway();
+        let overlord = self.overlord(&client, "Running").await.metadata.uid;
+        let account = self
+            .until("the account works", async || {
+                let key = fs::read_to_string(self.path("maas.key")).ok()?;
+                client
+                    .create("/v1/cloudaccounts/maas", &self.account(&overlord, "rack", key.trim()))
+                    .await
+                    .ok()
+            })
+            .await;
+        let profile = client.create("/v1/clusterprofiles?publish=true", &profile()).await.unwrap();
+        (gateway, client, account, profile)
+    }
+
     fn maas_key(&self) -> String {
         fs::read_to_string(self.path("maas.key")).unwrap().trim().to_owned()
     }
@@ -452,6 +474,12 @@ async fn the_command_line_joins_a_site_to_its_plane() {
     good(&["profile", "create", "--file", "profile.yaml"]);
     assert!(good(&["profile", "show", "web@1.0.0"]).contains("published"));
     assert!(bad(&["profile", "create", "--file", "profile.yaml"]).contains("already"));
+    assert!(good(&["cluster", "list"]).contains("bessemer cluster create"));
+    let spec = "spec: {cloudAccountUid: rack, profiles: [{uid: web}], machinepoolconfig: []}";
+    fs::write(site.path("cluster.yaml"), format!("metadata: {{name: demo}}\n{spec}\n")).unwrap();
+    let refused = bad(&["cluster", "create", "--file", "cluster.yaml"]);
+    assert!(refused.contains("one cluster or infra profile"), "{refused}");
+    assert!(bad(&["cluster", "show", "demo"]).contains("bessemer cluster list"));
     good(&["project", "create", "blue"]);
     good(&["project", "use", "blue"]);
     // What is the tenant's shows in its projects, and is changed in none of them.
@@ -461,4 +489,128 @@ async fn the_command_line_joins_a_site_to_its_plane() {
     good(&["profile", "delete", "web"]);
     good(&["account", "delete", "rack"]);
     good(&["gateway", "delete", "rack-1"]);
+}
+
+/// A whole profile of what every site has.
+fn profile() -> Value {
+    let pack = |name: &str, uid: &str, layer: &str, tag: &str| json!({"name": name, "uid": uid, "type": "spectro", "layer": layer, "tag": tag, "values": ""});
+    json!({"metadata": {"name": "plain"}, "spec": {"version": "1.0.0", "template": {"type": "cluster", "cloudType": "maas", "packs": [
+        pack("debian-maas", "5eed00000000000000000101", "os", "12"),
+        pack("kubernetes", "5eed00000000000000000102", "k8s", "1.36.3"),
+        pack("cni-bessemer", "5eed00000000000000000103", "cni", "1.0.0"),
+        pack("hello", "5eed00000000000000000104", "addon", "1.0.0")]}}})
+}
+
+fn cluster(name: &str, account: &str, profile: &str) -> Value {
+    let pool = |name: &str, control: bool| {
+        json!({
+        "cloudConfig": {"azs": ["default"], "instanceType": {"minCPU": 1, "minMemInMB": 1024}, "resourcePool": "default", "tags": []},
+        "poolConfig": {"name": name, "size": 1, "labels": [if control { "control-plane" } else { "worker" }], "isControlPlane": control}})
+    };
+    json!({"metadata": {"name": name},
+           "spec": {"cloudAccountUid": account, "clusterType": "PureManage", "cloudConfig": {"domain": "maas", "sshKeys": [], "newer": 1},
+                    "machinepoolconfig": [pool("control", true), pool("workers", false)],
+                    "profiles": [{"uid": profile}]}})
+}
+
+/// A cluster's life as far as it goes without machines: ordered while the site is away, brought there, applied to a
+/// real Cluster API, which says what it waits for; told by the gateway; deleted until nothing is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_ordered_and_deleted_through_the_tunnel() {
+    let Some(bundle) = std::env::var_os("BESSEMER_BUNDLE") else {
+        println!("left out: BESSEMER_BUNDLE names no bundle");
+        return;
+    };
+    let (bundle, site) = (PathBuf::from(bundle), Site::start());
+    let (mut gateway, client, account, profile) = site.with_engine(&bundle).await;
+
+    // The site has no machine, and says so; while it is away, nobody can tell.
+    let order = cluster("demo", &account, &profile);
+    let refused = client.create("/v1/spectroclusters/maas", &order).await.unwrap_err();
+    assert_eq!(refusal(&refused), (400, "InsufficientMachines"), "{refused}");
+    assert!(gateway.end(), "{}", site.logs());
+    site.overlord(&client, "Down").await;
+    let mut broken = order.clone();
+    broken["spec"]["machinepoolconfig"][0]["poolConfig"]["size"] = json!(2);
+    let refused = client.create("/v1/spectroclusters/maas", &broken).await.unwrap_err();
+    assert_eq!(refusal(&refused), (400, "InvalidCluster"), "{refused}");
+    let uid = client.create("/v1/spectroclusters/maas", &order).await.unwrap();
+    let again = client.create("/v1/spectroclusters/maas", &order).await.unwrap_err();
+    assert_eq!(refusal(&again), (409, "ResourceAlreadyExists"));
+    let path = format!("/v1/spectroclusters/{uid}");
+    let read = async || client.get::<v1::Cluster>(&path).await.unwrap();
+    let message = |one: &v1::Cluster| one.status.conditions[0].message.clone();
+    site.until("it waits for the gateway", async || {
+        let one = read().await;
+        (one.status.state == "Pending" && message(&one).contains("not connected")).then_some(())
+    })
+    .await;
+    for (used, path) in [
+        ("account", format!("/v1/cloudaccounts/maas/{account}")),
+        ("profile", format!("/v1/clusterprofiles/{profile}")),
+    ] {
+        let refused = client.call(Method::DELETE, &path, None::<&()>).await.unwrap_err();
+        assert_eq!(refusal(&refused), (409, "ResourceInUse"), "{used}");
+    }
+
+    gateway.restart();
+    let one = site
+        .until("Cluster API has it", async || {
+            let one = read().await;
+            (one.status.state == "Provisioning" && message(&one).contains("control-plane")).then_some(one)
+        })
+        .await;
+    assert!(one.status.timeline.iter().any(|phase| phase.phase == "Provisioning"));
+    let config: v1::CloudConfig = client.get(&format!("/v1/cloudconfigs/maas/{uid}")).await.unwrap();
+    assert_eq!(config.spec.cluster_config["newer"], 1);
+    assert_eq!(config.spec.machine_pool_config[1]["name"], "workers");
+    let machines = format!("/v1/cloudconfigs/maas/{uid}/machinePools/control/machines");
+    site.until("its first machine is known", async || {
+        let all: v1::List<v1::Machine> = client.get(&machines).await.unwrap();
+        (all.items.len() == 1 && !all.items[0].status.message.is_empty()).then_some(())
+    })
+    .await;
+    let none = client.text(&format!("{path}/assets/adminKubeconfig")).await;
+    assert!(none.is_err() || none.unwrap().expose().contains("clusters:"));
+    let found: v1::List<v1::ClusterSummary> = client
+        .send(
+            Method::POST,
+            "/v1/dashboard/spectroclusters/search",
+            Some(&json!({"filter": {"filterGroups": [{"filters": [{"property": "clusterName",
+            "condition": {"string": {"match": {"values": ["demo"]}}}}]}]}})),
+        )
+        .await
+        .unwrap();
+    assert_eq!(found.items[0].metadata.uid, uid);
+
+    // A power cut of plane and gateway in the middle of it; then the end.
+    let mut plane = site;
+    plane.plane.restart();
+    gateway.restart();
+    let site = plane;
+    let client = site.client().await;
+    site.overlord(&client, "Running").await;
+    client.call(Method::DELETE, &path, None::<&()>).await.unwrap();
+    let deleting = client.get::<v1::Cluster>(&path).await.unwrap();
+    assert_eq!(deleting.status.state, "Deleting");
+    site.until("nothing is left of it", async || {
+        let one = client.get::<v1::Cluster>(&path).await.ok()?;
+        (one.status.state == "Deleted").then_some(())
+    })
+    .await;
+    let kubectl = |arguments: &[&str]| {
+        let mut command = Command::new(bundle.join("bin/kubectl"));
+        command.arg("--kubeconfig").arg(site.path("gateway/admin.kubeconfig")).args(arguments);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    site.until("the engine has forgotten it", async || {
+        let namespaces = kubectl(&["get", "namespaces", "-o", "name"]);
+        let kept = kubectl(&["get", "siteclusters", "-o", "name"]);
+        (!namespaces.is_empty() && !namespaces.contains("demo") && kept.is_empty()).then_some(())
+    })
+    .await;
+    // The name is free again.
+    assert!(gateway.end(), "{}", site.logs());
+    site.overlord(&client, "Down").await;
+    client.create("/v1/spectroclusters/maas", &order).await.unwrap();
 }

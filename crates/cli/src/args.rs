@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrets::Secret;
 
 use crate::{
-    AccountCommand, ContextCommand, ImageCommand, Login, MachineCommand, ProfileCommand, ProjectCommand,
-    SshKeyCommand,
+    AccountCommand, ClusterCommand, ContextCommand, ImageCommand, Login, MachineCommand, ProfileCommand,
+    ProjectCommand, SshKeyCommand,
 };
 
 /// The client commands as a program of their own.
@@ -85,6 +85,9 @@ pub enum Command {
     /// List, make and look into cloud accounts of a plane
     #[command(subcommand)]
     Account(AccountCommand),
+    /// List, order, change and delete clusters of a plane
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// List, make and publish cluster profiles of a plane
     #[command(subcommand)]
     Profile(ProfileCommand),

@@ -45,6 +45,21 @@ pub enum CliError {
     /// The plane's client could not be set up.
     #[error(transparent)]
     PlaneSetup(#[from] plane_client::SetupError),
+    /// A cluster is not as was waited for.
+    #[error("the cluster {cluster} is still {state} after {waited}: {reason}")]
+    ClusterWait {
+        /// Its name.
+        cluster: String,
+        /// Its state.
+        state: String,
+        /// How long it was waited for.
+        waited: String,
+        /// What it waits for.
+        reason: String,
+    },
+    /// A person stopped waiting for a cluster.
+    #[error("stopped waiting; the cluster {0} goes on")]
+    ClusterInterrupted(String),
     /// A document is not what the command takes.
     #[error("{} is not what is taken here: {reason}", path.display())]
     Document {
@@ -186,6 +201,9 @@ impl CliError {
                 format!("name a {wanted}'s with --context; bessemer context list shows them")
             }
             Self::Unknown { kind, .. } => format!("bessemer {kind} list shows them"),
+            Self::ClusterWait { cluster, .. } | Self::ClusterInterrupted(cluster) => {
+                format!("look again: bessemer cluster show {cluster}")
+            }
             Self::Plane(error) => plane_advice(error),
             Self::ContextName { .. } => {
                 "use letters, digits, '-', '_' and '.', beginning with a letter or a digit".to_owned()
@@ -230,7 +248,7 @@ impl CliError {
 
     /// The exit code: as shells have it for what was interrupted, else 1.
     pub fn code(&self) -> u8 {
-        if matches!(self, Self::Interrupted { .. }) { 130 } else { 1 }
+        if matches!(self, Self::Interrupted { .. } | Self::ClusterInterrupted(_)) { 130 } else { 1 }
     }
 
     /// Adds the machine that it was about.

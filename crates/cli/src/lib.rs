@@ -31,7 +31,7 @@ pub use error::CliError;
 pub use image::ImageCommand;
 pub use login::{ContextCommand, Login};
 pub use machine::{EraseArg, MachineCommand, PowerCommand};
-pub use plane::{AccountCommand, GatewayCommand, ProfileCommand, ProjectCommand};
+pub use plane::{AccountCommand, ClusterCommand, GatewayCommand, ProfileCommand, ProjectCommand};
 pub use session::{Interrupt, Screen, Session};
 pub use ssh_key::SshKeyCommand;
 
@@ -64,6 +64,7 @@ pub async fn execute(session: &mut Session<'_>, global: &Global, command: Comman
         Command::Image(command) => image::run(session, global, command).await,
         Command::Project(command) => plane::project(session, global, command).await,
         Command::Account(command) => plane::account(session, global, command).await,
+        Command::Cluster(command) => plane::cluster(session, global, command).await,
         Command::Profile(command) => plane::profile(session, global, command).await,
         Command::SshKey(command) => ssh_key::run(session, global, command).await,
     }

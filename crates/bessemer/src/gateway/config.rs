@@ -109,6 +109,19 @@ impl Config {
         Ok(Home::open(&self.data.join("site"))?)
     }
 
+    /// Where clusters are made, and with what; none without an engine.
+    pub fn clusters(&self) -> Option<site::Engine> {
+        let kubeconfig = match &self.external {
+            Some(external) => external.kubeconfig.clone(),
+            None => self.data.join("admin.kubeconfig"),
+        };
+        let bundle = self.bundle.clone()?;
+        let authority = self.data.join("pki/ca.crt");
+        let registry =
+            self.registry.as_ref().map(|registry| (format!("https://{}", registry.listen), authority));
+        Some(site::Engine { kubeconfig, manifests: bundle.join("manifests"), registry })
+    }
+
     /// Whether there is an engine in it.
     pub fn has_engine(&self) -> bool {
         self.bundle.is_some() || self.external.is_some()

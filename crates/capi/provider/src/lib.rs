@@ -22,5 +22,6 @@ mod webhook;
 
 pub use install::{Reach, cluster_role, manifests, webhook_configurations};
 pub use run::{Options, RunError, Webhooks, connect, run};
+pub use shell::CREDENTIALS;
 pub use trouble::{Fate, Trouble};
 pub use webhook::{TlsError, router as webhook_router};

@@ -3,7 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use axum::{Router, http::StatusCode, routing::get};
@@ -16,7 +16,8 @@ use kube::{
 use tokio::sync::{OnceCell, watch};
 
 use crate::{
-    shell::{self, Context},
+    Trouble,
+    shell::{self, Context, Sites},
     webhook,
 };
 
@@ -24,8 +25,10 @@ use crate::{
 pub struct Options {
     /// The management cluster.
     pub kube: Client,
-    /// The MAAS.
-    pub maas: maas_client::Client,
+    /// The MAAS of namespaces that have no Secret [`CREDENTIALS`](crate::CREDENTIALS).
+    pub maas: Option<maas_client::Client>,
+    /// How the MAASes of such Secrets are asked.
+    pub maas_options: maas_client::Options,
     /// Only objects of this namespace, where given.
     pub namespace: Option<String>,
     /// Webhooks, where they are served from here.
@@ -91,10 +94,13 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, RunError> {
 /// [`RunError`] where a port or a certificate cannot be had. Neither a management cluster nor a MAAS that does not
 /// answer ends it.
 pub async fn run(options: Options, stop: watch::Receiver<bool>) -> Result<(), RunError> {
+    let sites = Sites { default: options.maas, options: options.maas_options, known: Mutex::default() };
+    let none = Trouble::of("MaasCredentials", "no namespace is at hand", jiff::SignedDuration::ZERO);
     let context = Arc::new(Context {
         recorder: Recorder::new(options.kube.clone(), "maasmachine-controller".into()),
         kube: options.kube,
-        maas: options.maas,
+        sites: Arc::new(sites),
+        maas: Err(none),
         namespace: options.namespace,
     });
     let controllers = async {

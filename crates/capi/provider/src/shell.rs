@@ -2,6 +2,7 @@
 
 mod acts;
 mod clusters;
+mod credentials;
 mod machines;
 mod workload;
 
@@ -21,6 +22,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use clusters::run as run_clusters;
+pub use credentials::{CREDENTIALS, Sites};
 pub use machines::run as run_machines;
 
 use crate::Trouble;
@@ -28,12 +30,15 @@ use crate::Trouble;
 /// Steps that one look may lead to; more of them are another look's, so that no object keeps the others waiting.
 const STEPS: usize = 16;
 
-/// What every reconciliation uses.
+/// What every reconciliation uses. Cheap to clone.
+#[derive(Clone)]
 pub struct Context {
     /// The management cluster.
     pub kube: Client,
-    /// The MAAS.
-    pub maas: maas_client::Client,
+    /// The MAASes.
+    pub sites: Arc<Sites>,
+    /// The MAAS of the namespace at hand.
+    pub maas: Result<maas_client::Client, Trouble>,
     /// Only objects of this namespace, where given.
     pub namespace: Option<String>,
     /// Writes events.
@@ -75,6 +80,16 @@ impl From<kube::Error> for Failure {
 }
 
 impl Context {
+    /// The same for the objects of a namespace: with its MAAS.
+    async fn within(&self, namespace: &str) -> Result<Self, kube::Error> {
+        Ok(Self { maas: self.sites.of(&self.kube, namespace).await?, ..self.clone() })
+    }
+
+    /// The MAAS of the namespace at hand.
+    fn maas(&self) -> Result<&maas_client::Client, Trouble> {
+        self.maas.as_ref().map_err(Clone::clone)
+    }
+
     /// Objects of a kind in all that is watched; their metadata are all that is kept of them.
     fn watched<K>(&self) -> Api<PartialObjectMeta<K>>
     where

@@ -1,6 +1,7 @@
 //! Commands on a plane.
 
 mod account;
+mod cluster;
 mod gateway;
 mod profile;
 mod project;
@@ -17,6 +18,7 @@ use crate::{
 };
 
 pub use account::{AccountCommand, run as account};
+pub use cluster::{ClusterCommand, run as cluster};
 pub use gateway::{GatewayCommand, run as gateway};
 pub use profile::{ProfileCommand, run as profile};
 pub use project::{ProjectCommand, run as project};

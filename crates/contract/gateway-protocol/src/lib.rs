@@ -7,11 +7,21 @@
 //! | `GET /v1/about` | – | 200 [`About`] |
 //! | `POST /v1/maas/validate` | [`Account`] | 200 [`Validated`] |
 //! | `POST /v1/maas/look-up` | [`LookUp`] | 200 [`Found`] |
+//! | `PUT /v1/clusters` | [`Order`] | 200 [`Taken`] |
+//! | `GET /v1/clusters/{uid}/kubeconfig` | – | 200 [`Kubeconfig`] |
+//!
+//! On its report connection the gateway tells the plane what became of its clusters:
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `POST /v1/clusters` | [`Report`] | 204 |
 //!
 //! 422 with a [`Problem`]: the gateway took the request, and what it asks for cannot be done.
 
+use intent::Intent;
 use maas_client::{Domain, Named, Subnet, Tag};
 use sealing::{Sealed, SealingPublic};
+use secrets::Secret;
 use serde::{Deserialize, Serialize};
 
 /// Paths of requests.
@@ -22,6 +32,10 @@ pub mod path {
     pub const VALIDATE: &str = "/v1/maas/validate";
     /// Looks something up in a MAAS.
     pub const LOOK_UP: &str = "/v1/maas/look-up";
+    /// What clusters should be, and what became of them.
+    pub const CLUSTERS: &str = "/v1/clusters";
+    /// A cluster's kubeconfig.
+    pub const KUBECONFIG: &str = "/v1/clusters/{uid}/kubeconfig";
 }
 
 /// What a MAAS API key is sealed for: it opens as nothing else.
@@ -155,4 +169,108 @@ pub enum ProblemCode {
     Forbidden,
     /// MAAS said something else.
     Maas,
+    /// The gateway has no engine, or it does not answer now.
+    Engine,
+    /// There is no such thing here, or not yet.
+    NotFound,
+}
+
+/// What a cluster should be. Orders are whole: a newer one takes the place of an older one, and one that is not newer
+/// changes nothing, so each may come twice and in any order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Counts up whenever the plane was restored from a backup.
+    pub incarnation: u64,
+    /// Counts up with each change of what is wanted.
+    pub generation: u64,
+    /// Where its machines come from.
+    pub account: Account,
+    /// What it should be, but for what the site knows better: its registry, and the contents of built-in packs.
+    pub intent: Intent,
+    /// Built-in packs whose contents the site has, by the name of their file in the bundle (`cni`). They come before
+    /// the intent's own layers.
+    pub built_in: Vec<String>,
+    /// It should not be there any more.
+    pub deleted: bool,
+}
+
+impl Order {
+    /// What orders are compared by.
+    pub fn age(&self) -> (u64, u64) {
+        (self.incarnation, self.generation)
+    }
+}
+
+/// An order that is kept at the site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The newest one that is kept.
+    pub generation: u64,
+}
+
+/// How a cluster stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The cluster.
+    pub uid: String,
+    /// The order that it is about.
+    pub generation: u64,
+    /// How far it is.
+    pub state: ClusterState,
+    /// What it waits for, or what is wrong; may be empty.
+    pub message: String,
+    /// Where its API is reached from within the site; none yet.
+    pub endpoint: Option<String>,
+    /// Its machines.
+    pub machines: Vec<ClusterMachine>,
+}
+
+/// How far a cluster is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClusterState {
+    /// It is being made, or changed.
+    Provisioning,
+    /// All of it is there.
+    Running,
+    /// It is being deleted.
+    Deleting,
+    /// Nothing of it is left, and its machines are free again.
+    Deleted,
+}
+
+/// A machine of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterMachine {
+    /// Name of its Cluster API object.
+    pub name: String,
+    /// It is a control plane.
+    pub control_plane: bool,
+    /// The pool that it belongs to; empty for control planes.
+    pub pool: String,
+    /// Cluster API's phase, such as `Provisioning`.
+    pub phase: String,
+    /// Its node is Ready.
+    pub ready: bool,
+    /// What it waits for, or what is wrong; may be empty.
+    pub message: String,
+    /// Its addresses.
+    pub addresses: Vec<String>,
+    /// Its node's name.
+    pub node: Option<String>,
+    /// Its provider id, which names the machine in MAAS.
+    pub provider_id: Option<String>,
+}
+
+/// A kubeconfig.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kubeconfig {
+    /// YAML, with an administrator's credentials.
+    pub text: Secret,
+}
+
+impl std::fmt::Debug for Kubeconfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Kubeconfig")
+    }
 }

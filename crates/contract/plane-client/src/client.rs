@@ -178,6 +178,16 @@ impl Client {
         self.order(method, path, body).await.map(drop)
     }
 
+    /// Reads a file, which may hold secrets.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub async fn text(&self, path: &str) -> Result<Secret, Error> {
+        let (url, bytes) = self.order(Method::GET, path, None::<&()>).await?;
+        let text = String::from_utf8(bytes.to_vec());
+        text.map(Secret::new).map_err(|error| Error::Odd { url, why: error.to_string() })
+    }
+
     async fn order(
         &self,
         method: Method,

@@ -406,6 +406,11 @@ impl Running {
 }
 
 impl Reports {
+    /// Whether there is a connection now.
+    pub fn is_connected(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
     /// Sends a report, as soon as there is a connection, and answers what the plane says.
     ///
     /// # Errors

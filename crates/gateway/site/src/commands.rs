@@ -4,36 +4,68 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse as _, Response},
-    routing::{get, post},
+    routing::{get, post, put},
 };
-use gateway_protocol::{About, Account, LookUp, Problem, path};
+use gateway_protocol::{About, Account, LookUp, Order, Problem, ProblemCode, path};
 use sealing::SealingKey;
 use serde::Serialize;
 
-use crate::{SOFTWARE, maas};
+use crate::{Clusters, SOFTWARE, maas};
+
+/// What the routes share.
+#[derive(Debug)]
+struct Site {
+    key: SealingKey,
+    clusters: Option<Clusters>,
+}
 
 /// The routes of `gateway-protocol`. The tunnel has checked the grant before any of them is reached.
-pub fn router(key: SealingKey) -> Router {
+pub fn router(key: SealingKey, clusters: Option<Clusters>) -> Router {
     Router::new()
         .route(path::ABOUT, get(about))
         .route(path::VALIDATE, post(validate))
         .route(path::LOOK_UP, post(look_up))
-        .with_state(Arc::new(key))
+        .route(path::CLUSTERS, put(order))
+        .route(path::KUBECONFIG, get(kubeconfig))
+        .with_state(Arc::new(Site { key, clusters }))
 }
 
-async fn about(State(key): State<Arc<SealingKey>>) -> Json<About> {
-    Json(About { software: SOFTWARE.to_owned(), sealing_key: key.public().clone() })
+async fn about(State(site): State<Arc<Site>>) -> Json<About> {
+    Json(About { software: SOFTWARE.to_owned(), sealing_key: site.key.public().clone() })
 }
 
-async fn validate(State(key): State<Arc<SealingKey>>, Json(account): Json<Account>) -> Response {
-    answer(maas::validate(&account, &key).await)
+async fn validate(State(site): State<Arc<Site>>, Json(account): Json<Account>) -> Response {
+    answer(maas::validate(&account, &site.key).await)
 }
 
-async fn look_up(State(key): State<Arc<SealingKey>>, Json(wanted): Json<LookUp>) -> Response {
-    answer(maas::look_up(&wanted.account, wanted.what, &key).await)
+async fn look_up(State(site): State<Arc<Site>>, Json(wanted): Json<LookUp>) -> Response {
+    answer(maas::look_up(&wanted.account, wanted.what, &site.key).await)
+}
+
+async fn order(State(site): State<Arc<Site>>, Json(order): Json<Order>) -> Response {
+    match site.clusters() {
+        Ok(clusters) => answer(clusters.take(&order).await),
+        Err(problem) => answer(Err::<(), _>(problem)),
+    }
+}
+
+async fn kubeconfig(State(site): State<Arc<Site>>, Path(uid): Path<String>) -> Response {
+    match site.clusters() {
+        Ok(clusters) => answer(clusters.kubeconfig(&uid).await),
+        Err(problem) => answer(Err::<(), _>(problem)),
+    }
+}
+
+impl Site {
+    fn clusters(&self) -> Result<&Clusters, Problem> {
+        self.clusters.as_ref().ok_or_else(|| Problem {
+            code: ProblemCode::Engine,
+            message: "the gateway has no engine: give its configuration a bundle".to_owned(),
+        })
+    }
 }
 
 fn answer(done: Result<impl Serialize, Problem>) -> Response {

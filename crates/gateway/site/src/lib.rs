@@ -9,6 +9,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)
 )]
 
+mod clusters;
 mod commands;
 mod home;
 mod maas;
@@ -16,6 +17,7 @@ mod plane;
 mod run;
 mod status;
 
+pub use clusters::{Clusters, Engine};
 pub use commands::router;
 pub use home::{Home, HomeError};
 pub use plane::{PlaneAddress, PlaneAddressError};

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use secrets::Secret;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 use tunnel::{Commands, DialError, Dialler, NoTargets, PairingCode, Verifier};
 
-use crate::{Home, HomeError, PlaneAddress, PlaneAddressError, SOFTWARE, Status, router};
+use crate::{Clusters, Engine, Home, HomeError, PlaneAddress, PlaneAddressError, SOFTWARE, Status, router};
 
 /// Why a gateway was not paired.
 #[derive(Debug, thiserror::Error)]
@@ -64,12 +64,15 @@ pub async fn run(
     home: &Home,
     plane: &PlaneAddress,
     proxy: Option<&Secret>,
+    engine: Option<Engine>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
     let enrolment = home.enrolment()?.ok_or(RunError::NotPaired)?;
     let verifier = Verifier::new(enrolment.identity.clone(), &enrolment.grants)
         .map_err(|error| RunError::Grants(error.to_string()))?;
-    let commands = Commands::new(Arc::new(verifier), router(home.sealing_key()?), Arc::new(NoTargets));
+    let (key, clusters) = (home.sealing_key()?, engine.map(Clusters::new));
+    let commands =
+        Commands::new(Arc::new(verifier), router(key.clone(), clusters.clone()), Arc::new(NoTargets));
     let carriers = plane.carriers(proxy)?;
     let identity = enrolment.identity.clone();
     let dialler = Dialler::new(carriers, SOFTWARE.to_owned(), home.count_start()?, home.key()?, enrolment);
@@ -79,6 +82,10 @@ pub async fn run(
             tracing::error!(%error, "the renewed certificate could not be kept");
         }
     });
+    let mut tasks = JoinSet::new();
+    if let Some(clusters) = clusters {
+        tasks.spawn(clusters.reconcile(key, running.reports.clone()));
+    }
     let since = Timestamp::now();
     loop {
         let status = Status {
@@ -94,6 +101,11 @@ pub async fn run(
         }
         tokio::select! {
             changed = running.state.changed() => if changed.is_err() { return Ok(()) },
+            Some(ended) = tasks.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "clusters are no longer looked at: restart the gateway");
+                }
+            }
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         }
     }

@@ -19,6 +19,8 @@ pub enum Reply {
     Made(String, u64),
     /// JSON, and a cookie with a session.
     SignedIn(Value, Secret),
+    /// A file of this name.
+    File(String, Secret),
     /// Nothing.
     Empty,
 }
@@ -51,6 +53,16 @@ impl Reply {
         let body = match self {
             Self::Empty => return response,
             Self::Json(value) => value,
+            Self::File(name, text) => {
+                // Nothing else is taken for a file by generated clients.
+                let kind = HeaderValue::from_static("application/octet-stream");
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
+                if let Ok(named) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+                    response.headers_mut().insert(header::CONTENT_DISPOSITION, named);
+                }
+                *response.body_mut() = Body::from(text.expose().to_owned());
+                return response;
+            }
             Self::Made(uid, revision) => {
                 response.headers_mut().insert("audituid", HeaderValue::from(revision));
                 serde_json::json!({ "uid": uid })

@@ -20,6 +20,8 @@ pub enum Resource {
     ApiKey,
     /// Cloud accounts.
     CloudAccount,
+    /// Clusters.
+    Cluster,
     /// Cluster profiles.
     ClusterProfile,
     /// Gateways.
@@ -103,6 +105,7 @@ impl Resource {
         match self {
             Self::ApiKey => "apiKey",
             Self::CloudAccount => "cloudaccount",
+            Self::Cluster => "cluster",
             Self::ClusterProfile => "clusterProfile",
             Self::PrivateGateway => "privateGateway",
             Self::Project => "project",

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use gateway_protocol::{About, Account, Found, LookUp, Problem, Validated, What, path};
+use gateway_protocol::{
+    About, Account, Found, Kubeconfig, LookUp, Order, Problem, Taken, Validated, What, path,
+};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use serde::{Serialize, de::DeserializeOwned};
@@ -66,6 +68,28 @@ impl Fleet {
         what: What,
     ) -> Result<Found, AskError> {
         self.ask(actor, overlord, Method::POST, path::LOOK_UP, &LookUp { account, what }, MAAS).await
+    }
+
+    /// Gives an order for a cluster; it may be repeated.
+    ///
+    /// # Errors
+    /// [`AskError`]
+    pub async fn give(&self, actor: &Actor, overlord: &str, order: &Order) -> Result<Taken, AskError> {
+        self.ask(actor, overlord, Method::PUT, path::CLUSTERS, order, SOON).await
+    }
+
+    /// The kubeconfig of a cluster, with an administrator's credentials.
+    ///
+    /// # Errors
+    /// [`AskError`]
+    pub async fn kubeconfig(
+        &self,
+        actor: &Actor,
+        overlord: &str,
+        cluster: &str,
+    ) -> Result<Kubeconfig, AskError> {
+        let path = path::KUBECONFIG.replace("{uid}", cluster);
+        self.ask(actor, overlord, Method::GET, &path, &(), SOON).await
     }
 
     async fn ask<T: DeserializeOwned>(

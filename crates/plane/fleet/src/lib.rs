@@ -9,9 +9,12 @@
 )]
 
 mod ask;
+mod fulfil;
 mod gatekeeper;
 mod greet;
+mod order;
 mod pairing;
+mod reports;
 
 use std::sync::Arc;
 
@@ -20,6 +23,7 @@ use store::{Store, Stored};
 use tunnel::{Authority, AuthorityError, Link, Links, Signer};
 
 pub use ask::AskError;
+pub use order::order;
 pub use pairing::PairError;
 
 /// The gateways. Cheap to clone.
@@ -67,6 +71,11 @@ impl Fleet {
     /// The connection of a gateway that is there.
     pub fn link(&self, overlord: &str) -> Option<Link> {
         self.links.get(overlord)
+    }
+
+    /// Which life of the plane this is; it is greater after each restore from a backup.
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
     }
 
     fn overlord(&self, tenant: &str, uid: &str) -> Option<Arc<Stored<Overlord>>> {

@@ -1,4 +1,4 @@
-//! What a plane keeps: tenants, projects, users, API keys, gateways, cloud accounts, cluster profiles.
+//! What a plane keeps: tenants, projects, users, API keys, gateways, cloud accounts, cluster profiles, clusters.
 //!
 //! Documents of the store, and the rules that need nothing else: who may do what ([`Role`], [`Rights`]), what becomes of
 //! a pairing attempt ([`Pairing::attempt`]), whether a password or key is the one ([`Password`], [`KeyText`]). A document's scope is
@@ -10,6 +10,7 @@
 )]
 
 mod account;
+mod cluster;
 mod key;
 mod meta;
 mod overlord;
@@ -21,6 +22,7 @@ mod tenant;
 mod user;
 
 pub use account::CloudAccount;
+pub use cluster::{Cluster, ClusterProfile, State};
 pub use key::{ApiKey, KeyText};
 pub use meta::{Meta, Owner, new_uid};
 pub use overlord::{Attempt, CODE_LIFE, Overlord, Pairing};
@@ -47,6 +49,8 @@ pub mod claim {
     pub const OVERLORD: &str = "overlord-name";
     /// A profile's name, after `OWNER/VERSION/`. In the tenant's scope.
     pub const PROFILE: &str = "profile-name";
+    /// A cluster's name, after `OWNER/`. In the tenant's scope.
+    pub const CLUSTER: &str = "cluster-name";
     /// A cloud account's name, after `OWNER/`. In the tenant's scope.
     pub const ACCOUNT: &str = "account-name";
 }

@@ -24,6 +24,19 @@ pub struct Pack {
     pub version: &'static str,
     /// What profiles begin with.
     pub values: &'static str,
+    /// Where its contents are.
+    pub contents: Contents,
+}
+
+/// Where a pack's contents are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    /// It is in the machines' image, or says how they are made.
+    Image,
+    /// In the bundle of every site, under this name.
+    Bundle(&'static str),
+    /// Here.
+    Manifests(&'static str),
 }
 
 /// All of them.
@@ -36,6 +49,7 @@ pub const BUILT_IN: [Pack; 4] = [
         addon_type: "",
         version: "12",
         values: "# The image that machines are deployed with: what the site has for this Kubernetes.\n# image: custom/debian-12-kubernetes-1.36.3\n",
+        contents: Contents::Image,
     },
     Pack {
         uid: "5eed00000000000000000102",
@@ -45,6 +59,7 @@ pub const BUILT_IN: [Pack; 4] = [
         addon_type: "",
         version: "1.36.3",
         values: "pack:\n  podCIDR: 10.244.0.0/16\n  serviceClusterIpRange: 10.96.0.0/16\n",
+        contents: Contents::Image,
     },
     Pack {
         uid: "5eed00000000000000000103",
@@ -54,6 +69,7 @@ pub const BUILT_IN: [Pack; 4] = [
         addon_type: "",
         version: "1.0.0",
         values: "# It takes the networks of the Kubernetes layer.\n",
+        contents: Contents::Bundle("cni"),
     },
     Pack {
         uid: "5eed00000000000000000104",
@@ -63,6 +79,7 @@ pub const BUILT_IN: [Pack; 4] = [
         addon_type: "app services",
         version: "1.0.0",
         values: "pack:\n  namespace: hello\n",
+        contents: Contents::Manifests(include_str!("hello.yaml")),
     },
 ];
 

@@ -8,7 +8,6 @@ use std::{
     sync::Arc,
 };
 
-use axum::Router;
 use fleet::Fleet;
 use http_base::{BindError, Metrics};
 use plane_api::State;
@@ -90,7 +89,7 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<(), 
     let gatekeeper = Arc::new(fleet.clone());
     let software = concat!("bessemer ", env!("CARGO_PKG_VERSION")).to_owned();
     let edge =
-        Edge::new(fleet.authority().clone(), gatekeeper, fleet.links().clone(), Router::new(), software)
+        Edge::new(fleet.authority().clone(), gatekeeper, fleet.links().clone(), fleet.reports(), software)
             .map_err(|error| PlaneError::Tls(error.to_string()))?;
     let metrics = Metrics::default();
     metrics.register(|registry| store.register(registry));
@@ -100,7 +99,8 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<(), 
     tracing::info!(address = %config.listen, authority = %ca.display(), "the plane listens");
     let done = tokio::select! {
         done = Port { edge, router, web }.serve(listener) => done,
-        () = fleet.greet() => Ok(()),
+        () = fleet.clone().greet() => Ok(()),
+        () = fleet.fulfil() => Ok(()),
         _ = stop.wait_for(|stop| *stop) => Ok(()),
     };
     store.close().await;

@@ -57,7 +57,7 @@ impl Context {
                 let comment = format!("{} of Cluster API", object.name_any());
                 // Wiped even where it is only allocated: a deployment whose answer was lost may be on its way.
                 let how = Release { erase: Erase::Quick, comment: Some(comment) };
-                match self.maas.release(system_id, &how).await {
+                match self.maas()?.release(system_id, &how).await {
                     Ok(_) | Err(MaasError::NotFound { .. }) => {}
                     Err(error) => {
                         let trouble = Trouble::from(error);
@@ -68,7 +68,7 @@ impl Context {
             }
             Step::MarkBroken { system_id } => {
                 let words = "its disks could not be wiped after it was a node of a cluster";
-                self.maas.mark_broken(system_id, words).await?;
+                self.maas()?.mark_broken(system_id, words).await?;
                 let note = format!("machine {system_id} could not be wiped: it is marked as broken in MAAS");
                 self.tell(object, EventType::Warning, "MachineNotWiped", note).await;
             }
@@ -116,7 +116,7 @@ impl Context {
         now: Timestamp,
     ) -> Result<(), Failure> {
         let spec = &seen.object.spec;
-        let images = self.maas.boot_resources().await?;
+        let images = self.maas()?.boot_resources().await?;
         if !image::is_there(&spec.image, &images) {
             let words = image::missing(&spec.image, &images);
             return Err(Trouble::of("ImageNotFound", words, SignedDuration::from_secs(30)).into());
@@ -131,7 +131,7 @@ impl Context {
             comment: Some(format!("{} of Cluster API", seen.object.name_any())),
             ..wanted.constraints()
         };
-        let Err(error) = self.maas.allocate(&asked).await else { return Ok(()) };
+        let Err(error) = self.maas()?.allocate(&asked).await else { return Ok(()) };
         let no_match = matches!(error, MaasError::NoMatch { .. });
         let trouble = Trouble::from(error);
         if trouble.fate == Fate::Unknown {
@@ -169,17 +169,17 @@ impl Context {
     }
 
     /// A machine that fits and has not failed; `None` where only those are left that have.
-    async fn another(&self, wanted: &Wanted, failed: &[String]) -> Result<Option<String>, MaasError> {
-        let ready = self.maas.machines(&ready_machines(wanted)).await?;
+    async fn another(&self, wanted: &Wanted, failed: &[String]) -> Result<Option<String>, Trouble> {
+        let ready = self.maas()?.machines(&ready_machines(wanted)).await?;
         Ok(wanted.choose(&ready, failed).map(|machine| machine.system_id.clone()))
     }
 
     /// Why none matched. The whole list of a large MAAS takes minutes, so it is read only where none is Ready at all.
-    async fn unmatched(&self, wanted: &Wanted) -> Result<String, MaasError> {
+    async fn unmatched(&self, wanted: &Wanted) -> Result<String, Trouble> {
         let ready = MachineFilter { status: vec!["ready".to_owned()], ..MachineFilter::default() };
-        let mut machines = self.maas.machines(&ready).await?;
+        let mut machines = self.maas()?.machines(&ready).await?;
         if machines.is_empty() {
-            machines = self.maas.machines(&MachineFilter::default()).await?;
+            machines = self.maas()?.machines(&MachineFilter::default()).await?;
         }
         Ok(wanted.unmatched(&machines))
     }
@@ -187,7 +187,7 @@ impl Context {
     async fn deploy(&self, seen: &Seen, system_id: &str, mark: Option<String>) -> Result<(), Failure> {
         let user_data = self.bootstrap_data(seen).await?;
         // kubelet refuses swap by default; a key that may not set it, or a MAAS that cannot, is no reason not to go on.
-        match self.maas.set_swap_size(system_id, 0).await {
+        match self.maas()?.set_swap_size(system_id, 0).await {
             Err(error @ (MaasError::Transport { .. } | MaasError::Unavailable { .. })) => {
                 return Err(error.into());
             }
@@ -200,7 +200,7 @@ impl Context {
             agent_name: mark,
             comment: Some(format!("{} of Cluster API", seen.object.name_any())),
         };
-        match self.maas.deploy(system_id, &wanted).await {
+        match self.maas()?.deploy(system_id, &wanted).await {
             Ok(_) => Ok(()),
             Err(error) => {
                 let trouble = Trouble::from(error);

@@ -63,6 +63,7 @@ fn of_machine(store: &Store<Meta>, machine: &PartialObjectMeta<MaasMachine>) -> 
 
 async fn reconcile(meta: Arc<Meta>, context: Arc<Context>) -> Result<Action, Error> {
     let (name, namespace) = (meta.name_any(), meta.namespace().unwrap_or_default());
+    let context = context.within(&namespace).await?;
     let api: Api<MaasCluster> = context.api(&namespace);
     for _ in 0..STEPS {
         let Some(object) = api.get_opt(&name).await? else { return Ok(Action::await_change()) };
@@ -125,7 +126,14 @@ async fn look(context: &Context, object: MaasCluster) -> Result<Seen, kube::Erro
         return Ok(seen);
     }
     if let Some(name) = fqdn(&seen.object, seen.owner.as_ref()) {
-        seen.dns = match context.maas.dns_resources(Some(&name)).await {
+        let asked = match context.maas() {
+            Ok(maas) => maas.dns_resources(Some(&name)).await,
+            Err(trouble) => {
+                seen.dns = Look::Failed(trouble);
+                return Ok(seen);
+            }
+        };
+        seen.dns = match asked {
             Ok(all) => Look::Told(all.into_iter().filter(|one| one.id >= 0).map(record).collect()),
             Err(error) => Look::Failed(explained(error, &seen.object.spec.dns_domain)),
         };
@@ -190,15 +198,15 @@ async fn act(context: &Context, api: &Api<MaasCluster>, seen: &Seen, step: &Step
                 address_ttl: Some(TTL),
                 ip_addresses: Some(Vec::new()),
             };
-            let made = context.maas.create_dns_resource(&wanted).await;
+            let made = context.maas()?.create_dns_resource(&wanted).await;
             made.map_err(|error| explained(error, &seen.object.spec.dns_domain))?;
         }
         Step::SetAddresses { id, addresses } => {
             let wanted =
                 DnsResourceForm { ip_addresses: Some(addresses.clone()), ..DnsResourceForm::default() };
-            context.maas.update_dns_resource(*id, &wanted).await?;
+            context.maas()?.update_dns_resource(*id, &wanted).await?;
         }
-        Step::DeleteName(id) => match context.maas.delete_dns_resource(*id).await {
+        Step::DeleteName(id) => match context.maas()?.delete_dns_resource(*id).await {
             Ok(()) | Err(maas_client::Error::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         },

@@ -22,7 +22,10 @@ use maas_client::MachineFilter;
 use tokio::sync::watch;
 
 use super::{Context, Error, Failure, STEPS, acts::Done, after, again, is_conflict, tell};
-use crate::machine::{self, Host, Look, Seen, Step, plan};
+use crate::{
+    Trouble,
+    machine::{self, Host, Look, Seen, Step, plan},
+};
 
 type Meta = PartialObjectMeta<MaasMachine>;
 
@@ -57,6 +60,7 @@ fn of_cluster(store: &Store<Meta>, cluster: &Cluster) -> Vec<ObjectRef<Meta>> {
 
 async fn reconcile(meta: Arc<Meta>, context: Arc<Context>) -> Result<Action, Error> {
     let (name, namespace) = (meta.name_any(), meta.namespace().unwrap_or_default());
+    let context = context.within(&namespace).await?;
     let api: Api<MaasMachine> = context.api(&namespace);
     for _ in 0..STEPS {
         let Some(object) = api.get_opt(&name).await? else { return Ok(Action::await_change()) };
@@ -129,26 +133,27 @@ async fn look(context: &Context, object: MaasMachine) -> Result<Seen, kube::Erro
         maas: Look::Told { marked: Vec::new(), named: None },
     };
     if !seen.paused() {
-        seen.maas = ask(context, &seen).await.unwrap_or_else(|error| Look::Failed(error.into()));
+        seen.maas = ask(context, &seen).await.unwrap_or_else(Look::Failed);
     }
     Ok(seen)
 }
 
 /// What MAAS has under the object's mark, and the machine that it names or is giving back.
-async fn ask(context: &Context, seen: &Seen) -> Result<Look, maas_client::Error> {
+async fn ask(context: &Context, seen: &Seen) -> Result<Look, Trouble> {
+    let maas = context.maas()?;
     let mut marked = Vec::new();
     if let Some(mark) = seen.mark() {
         let filter = MachineFilter { agent_name: Some(mark.to_owned()), ..MachineFilter::default() };
-        marked = context.maas.machines(&filter).await?.into_iter().map(Host::from).collect();
+        marked = maas.machines(&filter).await?.into_iter().map(Host::from).collect();
     }
     let named = match seen.releasing().or(seen.system_id()) {
         None => None,
         Some(id) => match marked.iter().find(|host| host.system_id == id) {
             Some(host) => Some(host.clone()),
-            None => match context.maas.machine(id).await {
+            None => match maas.machine(id).await {
                 Ok(machine) => Some(machine.into()),
                 Err(maas_client::Error::NotFound { .. }) => None,
-                Err(other) => return Err(other),
+                Err(other) => return Err(other.into()),
             },
         },
     };

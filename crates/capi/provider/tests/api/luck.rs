@@ -44,6 +44,28 @@ async fn what_cannot_be_had_is_said() {
     provider.stop().await;
 }
 
+/// A provider without a MAAS of its own takes each namespace's; without one it says what is missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_has_its_own_maas() {
+    let Some(world) = World::start(1).await else { return };
+    let options = provider::Options { maas: None, ..Provider::options(&world.server, &world.maas) };
+    let provider = Provider::start_with(options);
+    world.cluster().await;
+    until("it says that no MAAS is named", async || {
+        let cluster = world.get(OURS, "MaasCluster", "c").await?;
+        cluster["status"].to_string().contains("maas-credentials").then_some(())
+    })
+    .await;
+    world
+        .create(json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": provider::CREDENTIALS },
+            "stringData": { "endpoint": world.maas.url(), "key": "a:b:c\n" } }))
+        .await;
+    world.infrastructure_is_there().await;
+    world.machine_of("m", json!({}), spec()).await;
+    world.reason("m", "MachineDeployed").await;
+    provider.stop().await;
+}
+
 /// The object is changed between the call to MAAS and its answer: here by its deletion.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_allocation_does_not_keep_what_is_deleted_meanwhile() {

@@ -123,6 +123,11 @@ impl Maas {
         maas_client::Client::new(&self.url, "a:b:c".parse().unwrap(), &options).unwrap()
     }
 
+    /// Where it is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Machines that somebody has, by mark.
     pub fn held(&self) -> Vec<Machine> {
         let all = self.state().machines.values().cloned().collect::<Vec<_>>();

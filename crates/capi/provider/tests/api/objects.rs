@@ -42,7 +42,8 @@ impl Provider {
     pub fn options(server: &Server, maas: &Maas) -> provider::Options {
         provider::Options {
             kube: server.provider(),
-            maas: maas.client(),
+            maas: Some(maas.client()),
+            maas_options: maas_client::Options::default(),
             namespace: None,
             webhooks: None,
             health: None,

@@ -2,6 +2,7 @@
 
 mod account;
 mod auth;
+mod cluster;
 mod meta;
 mod overlord;
 mod pack;
@@ -15,6 +16,12 @@ pub use account::{
 pub use auth::{
     ApiKey, ApiKeyCreated, ApiKeyEntity, ApiKeySpec, ApiKeyState, ApiKeyStatus, KeyOwner, Login, UserInfo,
     UserToken,
+};
+pub use cluster::{
+    CloudConfig, CloudConfigSpec, Cluster, ClusterCondition, ClusterEntity, ClusterEntitySpec, ClusterHealth,
+    ClusterOverview, ClusterOverviewStatus, ClusterProfileRef, ClusterProfileTemplate, ClusterRef,
+    ClusterSearch, ClusterSpec, ClusterStatus, ClusterSummary, Empty, Machine, MachineStatus, Phase,
+    PoolStatus, SpcApply, VariableValue,
 };
 pub use meta::{Description, ErrorBody, List, ListMeta, Message, Meta, ScopedName, ScopedNames, Uid};
 pub use overlord::{Condition, Health, MetaUpdate, Overlord, OverlordSpec, OverlordStatus, PairingCode};

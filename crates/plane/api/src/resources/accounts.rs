@@ -11,7 +11,7 @@ use sealing::Sealed;
 use secrets::{ApiKey, Secret};
 use store::Stored;
 
-use super::{overlords, show, take};
+use super::{clusters, overlords, show, take};
 use crate::{
     call::{Call, Caller},
     lists,
@@ -130,6 +130,11 @@ async fn delete(call: Call) -> Answer {
     let caller = call.caller()?;
     let found = find(&call, caller, call.capture(0))?;
     caller.may_change(&found.value.owner)?;
+    let users = clusters::of(&call, caller, |cluster| cluster.account == found.id);
+    if !users.is_empty() {
+        let message = format!("clusters have machines of it: delete them first: {}", users.join(", "));
+        return Err(ApiError::conflict("ResourceInUse", message));
+    }
     let batch = caller
         .batch("cloudaccount.delete")
         .delete::<CloudAccount>(&caller.tenant, &found.id, found.version)
@@ -169,6 +174,8 @@ pub fn refused(error: AskError) -> ApiError {
                 ProblemCode::Sealed => "AccountSealedElsewhere",
                 ProblemCode::Invalid => "InvalidRequest",
                 ProblemCode::Maas => "MaasRefused",
+                ProblemCode::NotFound => "ResourceNotFound",
+                ProblemCode::Engine => return ApiError::unavailable("GatewayUnavailable", problem.message),
             };
             ApiError::unfit(code, problem.message)
         }

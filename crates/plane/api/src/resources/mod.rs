@@ -3,6 +3,7 @@
 mod accounts;
 mod api_keys;
 mod auth;
+mod clusters;
 mod look_ups;
 mod overlords;
 mod packs;
@@ -22,6 +23,7 @@ pub fn table() -> Vec<Route> {
         look_ups::routes(),
         packs::routes(),
         profiles::routes(),
+        clusters::routes(),
     ]
     .concat()
 }

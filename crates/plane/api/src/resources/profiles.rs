@@ -9,7 +9,7 @@ use plane_model::{Manifest, Owner, Profile, ProfilePack, claim, new_uid};
 use serde_json::{Map, Value};
 use store::Stored;
 
-use super::{show, take};
+use super::{clusters, show, take};
 use crate::{
     call::{Call, Caller},
     reply::{Answer, ApiError, Reply},
@@ -103,6 +103,7 @@ async fn read(call: Call) -> Answer {
         .filter(|one| one.value.meta.name == profile.meta.name && one.value.owner == profile.owner)
         .map(|one| v1::ProfileVersion { uid: one.id.clone(), version: one.value.version.clone() });
     let texts = profile.shown().iter().flat_map(texts);
+    let users = clusters::of(&call, caller, |cluster| cluster.profiles.iter().any(|one| one.uid == found.id));
     Reply::of(&v1::Profile {
         metadata: show::meta(&profile.meta, &found.id, &show::whose(caller, &profile.owner)),
         spec: v1::ProfileSpec {
@@ -114,7 +115,7 @@ async fn read(call: Call) -> Answer {
         status: v1::ProfileStatus {
             is_published: profile.published.is_some(),
             has_user_macros: texts.into_iter().any(|text| !::packs::references(text).macros.is_empty()),
-            in_use_clusters: Vec::new(),
+            in_use_clusters: users.into_iter().map(|name| serde_json::json!({ "name": name })).collect(),
         },
     })
 }
@@ -182,6 +183,11 @@ async fn delete(call: Call) -> Answer {
     let caller = call.caller()?;
     let found = find(&call, caller)?;
     caller.may_change(&found.value.owner)?;
+    let users = clusters::of(&call, caller, |cluster| cluster.profiles.iter().any(|one| one.uid == found.id));
+    if !users.is_empty() {
+        let message = format!("clusters are made of it: {}", users.join(", "));
+        return Err(ApiError::conflict("ResourceInUse", message));
+    }
     let batch = caller
         .batch("clusterProfile.delete")
         .delete::<Profile>(&caller.tenant, &found.id, found.version)
@@ -275,7 +281,11 @@ async fn change(
 
 /// A profile that the caller sees, by the path.
 fn find(call: &Call, caller: &Caller) -> Result<Arc<Stored<Profile>>, ApiError> {
-    let uid = call.capture(0);
+    by_uid(call, caller, call.capture(0))
+}
+
+/// A profile that the caller sees.
+pub fn by_uid(call: &Call, caller: &Caller, uid: &str) -> Result<Arc<Stored<Profile>>, ApiError> {
     let found = call.state.store.get::<Profile>(&caller.tenant, uid);
     let seen = found.filter(|profile| caller.sees(&profile.value.owner));
     seen.ok_or_else(|| ApiError::not_found("cluster profile", uid))
@@ -317,7 +327,8 @@ fn of_input(sent: v1::PackInput, before: &[ProfilePack]) -> Result<ProfilePack, 
     })
 }
 
-fn shown(pack: &ProfilePack) -> v1::PackRef {
+/// A pack, as it is shown.
+pub fn shown(pack: &ProfilePack) -> v1::PackRef {
     let manifest = |one: &Manifest| v1::ManifestRef {
         kind: MANIFEST.to_owned(),
         uid: one.uid.clone(),

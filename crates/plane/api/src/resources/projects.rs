@@ -7,7 +7,7 @@ use plane_client::v1;
 use plane_model::{CloudAccount, Owner, Project, claim, new_uid};
 use store::Stored;
 
-use super::{show, take};
+use super::{clusters, show, take};
 use crate::{
     call::{Call, Caller},
     reply::{Answer, ApiError, Reply},
@@ -90,8 +90,12 @@ async fn delete(call: Call) -> Answer {
     let found = find(&call, caller)?;
     let accounts = call.state.store.list::<CloudAccount>(&caller.tenant);
     let inside = accounts.iter().filter(|one| one.value.owner == Owner::Project(found.id.clone())).count();
-    if inside > 0 {
-        let message = format!("{inside} cloud accounts are in the project: delete them first");
+    let clusters = clusters::of(&call, caller, |cluster| cluster.owner == Owner::Project(found.id.clone()));
+    if inside + clusters.len() > 0 {
+        let message = format!(
+            "{inside} cloud accounts and {} clusters are in the project: delete them first",
+            clusters.len()
+        );
         return Err(ApiError::conflict("ResourceInUse", message));
     }
     let batch = caller

@@ -1,0 +1,54 @@
+//! What gateways tell of their clusters.
+
+use axum::{Extension, Json, Router, extract::State, http::StatusCode, routing::post};
+use gateway_protocol::{Report, path};
+use jiff::Timestamp;
+use plane_model::{Cluster, State as ClusterState, claim};
+use store::{Batch, CommitError};
+use tunnel::Identity;
+
+use crate::Fleet;
+
+impl Fleet {
+    /// The routes of report connections; the tunnel has put the gateway's identity into every request.
+    pub fn reports(&self) -> Router {
+        Router::new().route(path::CLUSTERS, post(hear)).with_state(self.clone())
+    }
+}
+
+async fn hear(
+    State(fleet): State<Fleet>,
+    Extension(who): Extension<Identity>,
+    Json(report): Json<Report>,
+) -> StatusCode {
+    loop {
+        let stored = fleet.store.get::<Cluster>(&who.tenant, &report.uid);
+        // A gateway speaks of its own clusters only.
+        let Some(stored) = stored.filter(|cluster| cluster.value.overlord == who.gateway) else {
+            return StatusCode::NOT_FOUND;
+        };
+        let mut changed = stored.value.clone();
+        if !changed.hear(report.clone(), Timestamp::now()) {
+            return StatusCode::NO_CONTENT;
+        }
+        let principal = format!("gateway:{}", who.gateway);
+        let mut batch = Batch::new(principal, "cluster.reported").update(
+            &who.tenant,
+            &stored.id,
+            stored.version,
+            &changed,
+        );
+        if changed.state == ClusterState::Deleted {
+            let name = format!("{}/{}", changed.owner.word(), changed.meta.name);
+            batch = batch.unclaim(&who.tenant, claim::CLUSTER, &name, &stored.id);
+        }
+        match fleet.store.commit(batch).await {
+            Ok(_) => return StatusCode::NO_CONTENT,
+            Err(CommitError::Conflict { .. }) => {}
+            Err(error) => {
+                tracing::error!(%error, cluster = report.uid, "a report could not be written");
+                return StatusCode::SERVICE_UNAVAILABLE;
+            }
+        }
+    }
+}
