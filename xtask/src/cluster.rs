@@ -47,9 +47,12 @@ pub async fn create(
 ) -> Result<Cluster> {
     narrator.step("apply", || apply(site, bundle, engine, NAME))?;
     narrator.phase("machines", machines(engine, NAME)).await?;
-    let kubectl = kubeconfig(site, bundle, engine, NAME).await?;
-    let cluster = Cluster { engine: engine.clone(), kubectl };
-    narrator.phase("nodes", nodes(&cluster)).await?;
+    let ready = async {
+        let kubectl = kubeconfig(site, bundle, engine, NAME).await?;
+        let cluster = Cluster { engine: engine.clone(), kubectl };
+        nodes(&cluster).await.map(|()| cluster)
+    };
+    let cluster = narrator.phase("nodes", ready).await?;
     narrator.phase("dns", dns(&cluster)).await?;
     Ok(cluster)
 }

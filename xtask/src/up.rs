@@ -36,13 +36,18 @@ pub fn up(machines: Machines, output: Output) -> Result<()> {
     runtime()?.block_on(async {
         let site =
             start(&mut narrator, &dir, &Site::name(&dir), &bundle, machines, Roles::RegionAndEngine).await?;
-        narrator.phase("commission", commission(&site)).await?;
-        let key = ssh_key(&site).await?;
+        let ready = async {
+            commission(&site).await?;
+            ssh_key(&site).await
+        };
+        let key = narrator.phase("commission", ready).await?;
         let engine = narrator.phase("engine", cluster::engine(&site, &bundle)).await?;
         let made = cluster::create(&mut narrator, &site, &bundle, &engine).await?;
-        let control = cluster::control_plane(&site, &made.engine, cluster::NAME).await?;
-        let id = site.system_id(&control).await?;
-        let ssh = narrator.phase("ssh", ssh(&site, &id, &key)).await?;
+        let answers = async {
+            let control = cluster::control_plane(&site, &made.engine, cluster::NAME).await?;
+            ssh(&site, &site.system_id(&control).await?, &key).await
+        };
+        let ssh = narrator.phase("ssh", answers).await?;
         let mut summary = summary(site, &narrator, ssh).await?;
         summary.json["cluster"] = cluster::describe(&made)?;
         summary.json["kubeconfig"] = json!(made.kubectl.config);
