@@ -3,7 +3,7 @@
 use gateway_protocol::{Account, Order};
 use intent::Intent;
 use packs::{Contents, Layer};
-use plane_model::{CloudAccount, Cluster, ProfilePack};
+use plane_model::{CloudAccount, Cluster, ProfilePack, is_control_plane};
 use serde_json::{Map, Value, json};
 
 /// The order for a cluster with this id; or sentences that say why it cannot be.
@@ -89,13 +89,7 @@ fn pool(sent: &Value, image: &str) -> Value {
             pool.insert(key.to_owned(), value);
         }
     };
-    let labels = at("/poolConfig/labels");
-    let labelled = labels
-        .iter()
-        .filter_map(Value::as_array)
-        .flatten()
-        .any(|label| label == "control-plane" || label == "master");
-    let control = flag("/poolConfig/isControlPlane") || labelled;
+    let control = is_control_plane(sent);
     put("name", at("/poolConfig/name"));
     put("role", Some(json!(if control { "control-plane" } else { "worker" })));
     put("replicas", at("/poolConfig/size"));

@@ -82,6 +82,13 @@ pub struct ClusterProfile {
     pub packs: Vec<ProfilePack>,
 }
 
+/// Whether one of a cluster's [`pools`](Cluster::pools) is its control plane: by the flag, or by Palette's older label.
+pub fn is_control_plane(pool: &Value) -> bool {
+    let labels = pool.pointer("/poolConfig/labels").and_then(Value::as_array);
+    pool.pointer("/poolConfig/isControlPlane") == Some(&Value::Bool(true))
+        || labels.into_iter().flatten().any(|label| label == "control-plane" || label == "master")
+}
+
 impl Document for Cluster {
     const KIND: &'static str = "cluster";
 }

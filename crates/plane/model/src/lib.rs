@@ -22,7 +22,7 @@ mod tenant;
 mod user;
 
 pub use account::CloudAccount;
-pub use cluster::{Cluster, ClusterProfile, State};
+pub use cluster::{Cluster, ClusterProfile, State, is_control_plane};
 pub use key::{ApiKey, KeyText};
 pub use meta::{Meta, Owner, new_uid};
 pub use overlord::{Attempt, CODE_LIFE, Overlord, Pairing};

@@ -8,7 +8,8 @@ use gateway_protocol::{Found, ProblemCode, What};
 use jiff::Timestamp;
 use plane_client::v1;
 use plane_model::{
-    CloudAccount, Cluster, ClusterProfile, Owner, Profile, ProfilePack, State, claim, new_uid,
+    CloudAccount, Cluster, ClusterProfile, Owner, Profile, ProfilePack, State, claim, is_control_plane,
+    new_uid,
 };
 use reconcile::Timeline;
 use serde_json::{Map, Value, json};
@@ -278,7 +279,7 @@ async fn change_pool(call: Call) -> Answer {
     let place = place.ok_or_else(|| ApiError::not_found("machine pool", name))?;
     let before = size(place);
     *place = wanted;
-    if is_control(place) && size(place) < before {
+    if is_control_plane(place) && size(place) < before {
         return Err(ApiError::bad("poolConfig.size: a control plane is not made smaller"));
     }
     changed.generation += 1;
@@ -298,7 +299,7 @@ async fn machines(call: Call) -> Answer {
         .pools
         .iter()
         .find(|pool| pool.pointer("/poolConfig/name").and_then(Value::as_str) == Some(name));
-    let control = is_control(pool.ok_or_else(|| ApiError::not_found("machine pool", name))?);
+    let control = is_control_plane(pool.ok_or_else(|| ApiError::not_found("machine pool", name))?);
     let deployment = format!("{}-{name}", cluster.meta.name);
     let of_pool = |machine: &&gateway_protocol::ClusterMachine| {
         if control {
@@ -506,12 +507,6 @@ fn fits(pool: &Value, machine: &gateway_protocol::Machine) -> bool {
 
 fn size(pool: &Value) -> u64 {
     pool.pointer("/poolConfig/size").and_then(Value::as_u64).unwrap_or(0)
-}
-
-fn is_control(pool: &Value) -> bool {
-    let labels = pool.pointer("/poolConfig/labels").and_then(Value::as_array);
-    pool.pointer("/poolConfig/isControlPlane") == Some(&Value::Bool(true))
-        || labels.into_iter().flatten().any(|label| label == "control-plane" || label == "master")
 }
 
 /// A namespace at the site that no other cluster has, of whatever project.
