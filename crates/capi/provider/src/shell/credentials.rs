@@ -66,8 +66,6 @@ impl Sites {
         let parsed: ApiKey = key.parse().map_err(|error| unusable(&error))?;
         let client =
             maas_client::Client::new(&endpoint, parsed, &self.options).map_err(|error| unusable(&error))?;
-        // Keys that were changed are not asked with again.
-        known.retain(|(other, _), _| *other != endpoint);
         known.insert((endpoint, key), client.clone());
         Ok(client)
     }
