@@ -7,7 +7,7 @@ use bmc::Fault;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{Cable, PowerAction, Status};
+use crate::{Cable, PowerAction, Rules, Status};
 
 /// A client of a lab's control socket.
 #[derive(Debug, Clone)]
@@ -63,6 +63,16 @@ impl LabClient {
     pub async fn kill(&self, program: &str, away: Duration) -> Result<(), ClientError> {
         let body = json!({"away_seconds": away.as_secs_f64()});
         self.post(&format!("programs/{program}/kill"), &body).await
+    }
+
+    /// Plugs the link between site and cloud in, or pulls it.
+    pub async fn uplink(&self, cable: Cable) -> Result<(), ClientError> {
+        self.post("uplink/cable", &json!({"cable": cable})).await
+    }
+
+    /// Changes what passes between site and cloud; connections that the new rules forbid are cut too.
+    pub async fn rules(&self, rules: &Rules) -> Result<(), ClientError> {
+        self.post("uplink/rules", rules).await
     }
 
     /// Ends the lab; returns when it has begun to.

@@ -13,7 +13,8 @@ use serde::Deserialize;
 
 use crate::lab::Lab;
 use crate::machine::Machine;
-use crate::{Cable, PowerAction, Status};
+use crate::uplink::Uplink;
+use crate::{Cable, PowerAction, RackError, Rules, Status, tool};
 
 pub(crate) fn router(lab: Arc<Lab>) -> Router {
     Router::new()
@@ -22,6 +23,8 @@ pub(crate) fn router(lab: Arc<Lab>) -> Router {
         .route("/machines/{name}/fault", post(fault))
         .route("/machines/{name}/cable", post(cable))
         .route("/programs/{name}/kill", post(kill))
+        .route("/uplink/cable", post(uplink_cable))
+        .route("/uplink/rules", post(uplink_rules))
         .route("/shutdown", post(shutdown))
         .with_state(lab)
 }
@@ -99,6 +102,24 @@ async fn kill(State(lab): State<Arc<Lab>>, Path(name): Path<String>, Json(body):
             StatusCode::NO_CONTENT.into_response()
         }
         None => (StatusCode::NOT_FOUND, format!("no program is named `{name}`")).into_response(),
+    }
+}
+
+async fn uplink_cable(State(lab): State<Arc<Lab>>, Json(body): Json<CableBody>) -> Response {
+    change(&lab, move |uplink| uplink.set_cable(body.cable)).await
+}
+
+async fn uplink_rules(State(lab): State<Arc<Lab>>, Json(rules): Json<Rules>) -> Response {
+    change(&lab, move |uplink| uplink.set_rules(&rules)).await
+}
+
+async fn change(lab: &Lab, work: impl FnOnce(&Uplink) -> Result<(), RackError> + Send + 'static) -> Response {
+    let Some(uplink) = lab.uplink.clone() else {
+        return (StatusCode::NOT_FOUND, "the lab has no cloud").into_response();
+    };
+    match tool::blocking(move || work(&uplink)).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 

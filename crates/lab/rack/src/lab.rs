@@ -17,7 +17,8 @@ use crate::error::Doing as _;
 use crate::forward::Resolve;
 use crate::machine::{Accelerator, Body, Machine, Supply, probe_kvm};
 use crate::program::Supervised;
-use crate::{Forward, Kind, Options, RackError, Status, control, forward, netns, tool};
+use crate::uplink::Uplink;
+use crate::{Forward, Kind, Options, Place, RackError, Status, control, forward, netns, tool};
 
 /// A running lab, as its control socket sees it.
 pub(crate) struct Lab {
@@ -26,6 +27,7 @@ pub(crate) struct Lab {
     pub(crate) machines: Vec<Arc<Machine>>,
     forwards: Vec<Forward>,
     pub(crate) programs: Vec<Arc<Supervised>>,
+    pub(crate) uplink: Option<Uplink>,
     pub(crate) stop: Notify,
 }
 
@@ -143,6 +145,18 @@ async fn assemble(
     let (name, subnet, more) = (options.name.clone(), options.subnet, addresses.clone());
     tool::blocking(move || netns::make_site(&name, subnet, &more)).await?;
 
+    let uplink = match options.cloud.clone() {
+        Some(cloud) => {
+            let (name, dir, subnet) = (options.name.clone(), options.dir.clone(), options.subnet);
+            Some(tool::blocking(move || Uplink::make(&name, &dir, &cloud, subnet)).await?)
+        }
+        None => None,
+    };
+    let place = |place: Place| match place {
+        Place::Site => netns::site(&options.name),
+        Place::Cloud => netns::cloud(&options.name),
+    };
+
     let helper = match &options.helper {
         Some(helper) => helper.clone(),
         None => std::env::current_exe().doing(|| "finding the lab's own program".into())?,
@@ -186,23 +200,23 @@ async fn assemble(
 
     let mut forwards = Vec::new();
     for forward in &options.forwards {
-        let port = forward.port_in_site;
+        let port = forward.port;
         let machine = forward.machine.as_ref();
         let machine = machine.and_then(|name| machines.iter().find(|machine| machine.name() == name));
-        let own = SocketAddr::from((options.subnet.addr(), port));
+        let own = SocketAddr::from((options.address(forward.place), port));
         let (target, resolve): (String, Resolve) = match machine {
             Some(machine) => (format!("{}:{port}", machine.name()), machine.resolver(port)),
             None => (own.to_string(), Arc::new(move || Ok(vec![own]))),
         };
         let (listener, listen) = forward::listen(forward.listen_port).await?;
-        services.spawn(forward::serve(listener, site.clone(), resolve));
+        services.spawn(forward::serve(listener, place(forward.place), resolve));
         forwards.push(Forward { name: forward.name.clone(), listen, target });
     }
 
     let mut programs = Vec::new();
     for program in &options.programs {
-        let (program, process) =
-            Supervised::start(program, &helper, netns::path(&site), &options.dir).await?;
+        let netns = netns::path(&place(program.place));
+        let (program, process) = Supervised::start(program, &helper, netns, &options.dir).await?;
         programs.push(Arc::clone(&program));
         services.spawn(async move { program.supervise(process).await });
     }
@@ -212,6 +226,7 @@ async fn assemble(
         machines,
         forwards,
         programs,
+        uplink,
         stop: Notify::new(),
     })
 }

@@ -1,7 +1,8 @@
 //! A rack without hardware: machines, power, consoles, networks.
 //!
 //! [`run`] holds a site in a network namespace: a bridge, machines of several kinds attached to it, a virtual BMC
-//! for each ([`bmc`]), TCP forwards from loopback, and programs such as the region. People and tests press its
+//! for each ([`bmc`]), TCP forwards from loopback, and programs such as the region. A lab may have a cloud beside the
+//! site, joined to it by one link with its own rules. People and tests press its
 //! buttons through [`LabClient`]. [`clean`] removes what a killed lab left behind.
 //!
 //! The lab knows the product by its wire protocols alone: machines do DHCP, fetch an iPXE script over HTTP and
@@ -30,6 +31,7 @@ mod program;
 mod status;
 mod sys;
 mod tool;
+mod uplink;
 
 pub use bmc::{Fault, PowerState};
 pub use clean::clean;
@@ -38,5 +40,5 @@ pub use error::RackError;
 pub use init::init_if_asked;
 pub use lab::run;
 pub use machine::{NoKvm, probe_kvm};
-pub use options::{Account, Kind, MachineOptions, Options, PortForward, Program};
+pub use options::{Account, Cloud, Kind, MachineOptions, Options, Place, PortForward, Program, Rules};
 pub use status::{Cable, Forward, MachineStatus, PowerAction, ProgramStatus, Status};

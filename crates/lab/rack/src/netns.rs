@@ -25,6 +25,11 @@ pub(crate) fn site(lab: &str) -> String {
     format!("bsm-{lab}-site")
 }
 
+/// Name of a lab's cloud namespace.
+pub(crate) fn cloud(lab: &str) -> String {
+    format!("bsm-{lab}-cloud")
+}
+
 /// Name of the namespace of a machine. The dot keeps labs whose names begin alike apart.
 pub(crate) fn machine(lab: &str, machine: &str) -> String {
     format!("bsm-{lab}.{machine}")
@@ -117,11 +122,11 @@ pub(crate) fn remove(name: &str) -> Result<(), RackError> {
 
 /// Every namespace of a lab that is there.
 pub(crate) fn all(lab: &str) -> Vec<String> {
-    let (site, machines) = (site(lab), format!("bsm-{lab}."));
+    let (own, machines) = ([site(lab), cloud(lab)], format!("bsm-{lab}."));
     let entries = std::fs::read_dir(FOLDER).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| *name == site || name.starts_with(&machines))
+        .filter(|name| own.contains(name) || name.starts_with(&machines))
         .collect()
 }
 

@@ -25,9 +25,12 @@ pub struct Options {
     pub bmc: Account,
     /// A kernel that the KVM probe boots; without one, QEMU emulates.
     pub probe_kernel: Option<PathBuf>,
-    /// Programs that the lab runs in the site, started in this order and started again when they end.
+    /// Somewhere else, such as where a plane runs; none: the site has nothing beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<Cloud>,
+    /// Programs that the lab runs, started in this order and started again when they end.
     pub programs: Vec<Program>,
-    /// Ports on loopback that lead into the site.
+    /// Ports on loopback that lead into site and cloud.
     pub forwards: Vec<PortForward>,
     /// The program that calls [`crate::init_if_asked`]; this one unless said otherwise.
     #[serde(skip)]
@@ -76,27 +79,64 @@ pub struct Account {
     pub password: String,
 }
 
-/// A program that the lab runs in the site.
+/// A network beside the site's, joined to it by one link.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cloud {
+    /// Address of its end of the link, with the link's prefix; the site's end has the next address.
+    pub subnet: Ipv4Net,
+    /// What may pass.
+    pub rules: Rules,
+}
+
+/// What passes between site and cloud: connections to these ports, and what answers them; nothing else.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rules {
+    /// Ports in the cloud that the site, machines included, reaches by TCP; 53 by UDP too.
+    pub to_cloud: Vec<u16>,
+    /// Ports in the site, and on its machines, that the cloud reaches.
+    pub to_site: Vec<u16>,
+}
+
+/// Where a program runs, or a forward leads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// Beside the machines.
+    #[default]
+    Site,
+    /// Beyond the link.
+    Cloud,
+}
+
+/// A program that the lab runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Program {
     /// Name: as a lab's. What the program prints goes to `NAME.log` in the lab's folder.
     pub name: String,
+    /// Where it runs.
+    #[serde(default)]
+    pub place: Place,
     /// Command line, one word each.
     pub command: Vec<String>,
 }
 
-/// A port on loopback that leads into the site: to its own address, or to a machine's.
+/// A port on loopback that leads to the own address of site or cloud, or to a machine's.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PortForward {
     /// Name: as a lab's.
     pub name: String,
+    /// Where it leads.
+    #[serde(default)]
+    pub place: Place,
     /// The machine it leads to, wherever that has its address at the time; none: the site's own address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<String>,
     /// Where something listens there.
-    pub port_in_site: u16,
+    pub port: u16,
     /// On loopback; 0 chooses one.
     #[serde(default)]
     pub listen_port: u16,
@@ -114,6 +154,31 @@ fn default_disk() -> u64 {
     8
 }
 
+impl Default for Cloud {
+    fn default() -> Self {
+        Self { subnet: Ipv4Net::new_assert(Ipv4Addr::new(10, 99, 0, 1), 30), rules: Rules::default() }
+    }
+}
+
+impl Cloud {
+    /// The site's end of the link.
+    pub(crate) fn site_end(&self) -> Option<Ipv4Net> {
+        let next = Ipv4Addr::from_bits(self.subnet.addr().to_bits().checked_add(1)?);
+        let there = self.subnet.contains(&next) && next < self.subnet.broadcast();
+        there.then(|| Ipv4Net::new(next, self.subnet.prefix_len()).ok())?
+    }
+}
+
+impl Options {
+    /// The own address of a place.
+    pub(crate) fn address(&self, place: Place) -> Ipv4Addr {
+        match (place, &self.cloud) {
+            (Place::Cloud, Some(cloud)) => cloud.subnet.addr(),
+            _ => self.subnet.addr(),
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -123,6 +188,7 @@ impl Default for Options {
             machines: Vec::new(),
             bmc: Account { username: "admin".into(), password: "bessemer".into() },
             probe_kernel: None,
+            cloud: None,
             programs: Vec::new(),
             forwards: Vec::new(),
             helper: None,
@@ -163,6 +229,17 @@ impl Options {
             self.forwards.iter().filter_map(|forward| forward.machine.as_ref()).find(|name| !machine(name))
         {
             return Err(RackError::Options(format!("a forward leads to `{name}`, which is no machine here")));
+        }
+        let places = self.programs.iter().map(|program| program.place);
+        let mut places = places.chain(self.forwards.iter().map(|forward| forward.place));
+        match &self.cloud {
+            None if places.any(|place| place == Place::Cloud) => {
+                return Err(RackError::Options("something is in the cloud, and there is no [cloud]".into()));
+            }
+            Some(cloud) if cloud.site_end().is_none() => {
+                return Err(RackError::Options(format!("{} has no room for the site's end", cloud.subnet)));
+            }
+            _ => {}
         }
         if !self.dir.is_absolute() {
             return Err(RackError::Options(format!("the folder {} is not absolute", self.dir.display())));
@@ -223,9 +300,15 @@ mod tests {
         );
         assert!(Options::from_toml("name = \"a/b\"", Path::new("/l")).is_err());
         let region = "[[programs]]\nname = \"region\"\ncommand = [\"bessemer\", \"region\", \"run\"]\n\
-                      [[forwards]]\nname = \"region-api\"\nport_in_site = 5240\n";
+                      [[forwards]]\nname = \"region-api\"\nport = 5240\n";
         let options = Options::from_toml(region, Path::new("/l")).unwrap();
         assert_eq!((options.programs[0].name.as_str(), options.forwards[0].listen_port), ("region", 0));
+        let cloud = "[cloud]\nsubnet = \"10.99.0.1/30\"\n[cloud.rules]\nto_cloud = [443]\n";
+        let beyond = region.replace("port = 5240", "port = 443\nplace = \"cloud\"");
+        let options = Options::from_toml(&format!("{beyond}{cloud}"), Path::new("/l")).unwrap();
+        assert_eq!(options.address(Place::Cloud), Ipv4Addr::new(10, 99, 0, 1));
+        assert!(Options::from_toml(&beyond, Path::new("/l")).is_err());
+        assert!(Options::from_toml(&cloud.replace("/30", "/32"), Path::new("/l")).is_err());
         let nowhere = format!("{region}machine = \"node-9\"\n");
         for wrong in [nowhere, region.repeat(2), region.replace("\"bessemer\", \"region\", \"run\"", "")] {
             assert!(Options::from_toml(&wrong, Path::new("/l")).is_err());

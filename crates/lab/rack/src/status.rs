@@ -22,9 +22,9 @@ pub struct Status {
     pub ca: PathBuf,
     /// The machines.
     pub machines: Vec<MachineStatus>,
-    /// Ports on loopback that lead into the site.
+    /// Ports on loopback that lead into site and cloud.
     pub forwards: Vec<Forward>,
-    /// The programs that it runs in the site.
+    /// The programs that it runs.
     pub programs: Vec<ProgramStatus>,
 }
 
@@ -51,14 +51,14 @@ pub struct MachineStatus {
     pub ssh: SocketAddr,
 }
 
-/// A loopback port that leads into the site.
+/// A loopback port that leads into site or cloud.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Forward {
     /// Its name in the lab's options.
     pub name: String,
     /// On this host.
     pub listen: SocketAddr,
-    /// In the site: a machine's name or the site's own address, and the port.
+    /// There: a machine's name or the place's own address, and the port.
     pub target: String,
 }
 

@@ -1,6 +1,6 @@
 //! A whole lab with a namespace machine that boots over the network, against busybox's DHCP and HTTP servers.
 //!
-//! Wants root, `ip` and busybox; says so and passes where they are missing.
+//! Wants root, `ip`, `nft`, curl and busybox; says so and passes where they are missing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rack::{Fault, LabClient, PowerAction, PowerState, Status};
+use rack::{Cable, Fault, LabClient, PowerAction, PowerState, Rules, Status};
 
 const LIMIT: Duration = Duration::from_mins(1);
 const BUSYBOX: &str = "/bin/busybox";
@@ -30,9 +30,12 @@ fi
 
 fn missing() -> bool {
     let root = rustix::process::geteuid().is_root();
-    let tools = Path::new(BUSYBOX).exists() && Command::new("ip").arg("-V").output().is_ok();
+    let there = |tool: &str| Command::new(tool).arg("-V").output().is_ok();
+    let tools = Path::new(BUSYBOX).exists() && ["ip", "nft", "curl"].into_iter().all(there);
     if !root || !tools {
-        println!("skipped: wants root, ip and a static {BUSYBOX} (Debian: iproute2, busybox-static)");
+        println!(
+            "skipped: wants root, ip, nft, curl and a static {BUSYBOX} (Debian: iproute2, nftables, curl, busybox-static)"
+        );
     }
     !root || !tools
 }
@@ -257,7 +260,7 @@ async fn a_program_runs_in_the_site_and_comes_back_when_it_is_killed() {
     let more = format!(
         "[[programs]]\nname = \"web\"\ncommand = [\"{BUSYBOX}\", \"httpd\", \"-f\", \"-p\", \"10.20.0.1:80\", \
          \"-h\", \"{}\"]\n[[programs]]\nname = \"talk\"\ncommand = [\"{BUSYBOX}\", \"echo\", \"hello\"]\n\
-         [[forwards]]\nname = \"web\"\nport_in_site = 80\n",
+         [[forwards]]\nname = \"web\"\nport = 80\n",
         web.display()
     );
     let rig = Rig::start_in(dir, "g", &more).await;
@@ -301,4 +304,54 @@ async fn the_button_cuts_power_at_any_time() {
     rig.client.fault("node-1", Fault::Refuse).await.unwrap();
     let refused = rig.client.power("node-9", PowerAction::On).await.unwrap_err();
     assert!(refused.to_string().contains("node-9"), "{refused}");
+}
+
+#[tokio::test]
+async fn between_site_and_cloud_only_what_the_rules_name_passes() {
+    if missing() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let web = dir.path().join("web");
+    fs::create_dir(&web).unwrap();
+    fs::write(web.join("hello"), "hello").unwrap();
+    let program = |name: &str, place: &str, address: &str| {
+        format!(
+            "[[programs]]\nname = \"{name}\"\nplace = \"{place}\"\ncommand = [\"{BUSYBOX}\", \"httpd\", \"-f\", \"-p\", \
+             \"{address}\", \"-h\", \"{}\"]\n",
+            web.display()
+        )
+    };
+    let more = [
+        program("open", "cloud", "10.99.0.1:8080"),
+        program("closed", "cloud", "10.99.0.1:8081"),
+        program("site", "site", "10.20.0.1:80"),
+        "[[forwards]]\nname = \"open\"\nplace = \"cloud\"\nport = 8080\n".to_owned(),
+        "[cloud]\n[cloud.rules]\nto_cloud = [8080]\n".to_owned(),
+    ];
+    let rig = Rig::start_in(dir, "u", &more.concat()).await;
+    let name = rig.status().await.name;
+    let reaches = |from: &str, url: &str| {
+        let netns = format!("bsm-{name}-{from}");
+        let url = format!("http://{url}/hello");
+        let words = ["netns", "exec", &netns, "curl", "--silent", "--noproxy", "*", "--max-time", "1", &url];
+        Command::new("ip").args(words).output().unwrap().stdout == b"hello"
+    };
+    rig.until("the site reaches the open port", async |_| reaches("site", "10.99.0.1:8080")).await;
+    rig.until("all programs run", async |_| {
+        reaches("cloud", "10.99.0.1:8081") && reaches("site", "10.20.0.1:80")
+    })
+    .await;
+    assert!(!reaches("site", "10.99.0.1:8081") && !reaches("cloud", "10.20.0.1:80"));
+    let address = rig.status().await.forwards[0].listen;
+    let answer = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = answer.get(format!("http://{address}/hello")).send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "hello");
+
+    rig.client.uplink(Cable::Pulled).await.unwrap();
+    assert!(!reaches("site", "10.99.0.1:8080"));
+    rig.client.uplink(Cable::Plugged).await.unwrap();
+    assert!(reaches("site", "10.99.0.1:8080"));
+    rig.client.rules(&Rules { to_cloud: vec![], to_site: vec![80] }).await.unwrap();
+    assert!(!reaches("site", "10.99.0.1:8080") && reaches("cloud", "10.20.0.1:80"));
 }
