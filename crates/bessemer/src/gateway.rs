@@ -5,6 +5,7 @@ mod config;
 use std::{
     path::{Path, PathBuf},
     pin::pin,
+    str::FromStr,
     time::Duration,
 };
 
@@ -14,13 +15,16 @@ use cli::{Format, Session, text};
 use engine::{Phase, ProcessStatus, ProviderConfig, Status};
 use jiff::Timestamp;
 use secrets::ApiKey;
+use site::{Home, PairError};
 use tokio::sync::watch;
-use tunnel::{LinkState, PairingCode};
+use tunnel::{DialError, LinkState, PairingCode};
 
-use config::{Config, Maas};
+use config::{Config, Maas, Plane};
 
-/// How often the file of the API key is looked for.
+/// How often a file that is awaited is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Pause before a plane that could not be reached for pairing is dialled again.
+const DIAL_AGAIN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Subcommand)]
 pub enum GatewayCommand {
@@ -96,7 +100,14 @@ pub async fn run_all(path: PathBuf, stop: watch::Receiver<bool>) -> Result<()> {
     let config = Config::read(&path, None)?;
     let (home, plane) = (config.home()?, config.plane()?);
     let engine = config.clusters();
+    let mut told = stop.clone();
     let link = async {
+        if let Some(file) = &plane.pairing_code_file
+            && home.enrolment()?.is_none()
+            && !pair_by_file(&home, plane, file, &mut told).await?
+        {
+            return Ok(());
+        }
         let link = site::run(&home, &plane.address, plane.proxy.as_ref(), engine, stop.clone());
         link.await.context("the link to the plane")
     };
@@ -116,6 +127,33 @@ pub async fn run_all(path: PathBuf, stop: watch::Receiver<bool>) -> Result<()> {
     };
     let (engine, link) = tokio::join!(run(path, None, ended), beside);
     engine.and(link)
+}
+
+/// Pairs a gateway by the code in a file, once that is there and the plane answers; false where it is to stop before.
+async fn pair_by_file(
+    home: &Home,
+    plane: &Plane,
+    file: &Path,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<bool> {
+    loop {
+        let Some(code) = awaited::<PairingCode>(file, "pairing code", stop).await? else { return Ok(false) };
+        match site::pair(home, &plane.address, plane.proxy.as_ref(), &code).await {
+            Ok(uid) => {
+                tracing::info!(gateway = uid, plane = %plane.address, "paired");
+                std::fs::remove_file(file).with_context(|| format!("cannot remove {}", file.display()))?;
+                return Ok(true);
+            }
+            Err(PairError::Dial(DialError::Unreachable(why))) => {
+                tracing::warn!(why = why.join("; "), "the plane cannot be reached: trying again");
+            }
+            Err(error) => return Err(error).with_context(|| format!("the code in {}", file.display())),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(DIAL_AGAIN) => {}
+            _ = stop.wait_for(|stop| *stop) => return Ok(false),
+        }
+    }
 }
 
 /// Shows how a gateway's link to its plane stands.
@@ -157,7 +195,7 @@ pub async fn run(
 ) -> Result<()> {
     let config = Config::read(&config, kubeconfig)?;
     let provider = match &config.maas {
-        Some(maas) => match key(&maas.api_key_file, &mut stop).await? {
+        Some(maas) => match awaited(&maas.api_key_file, "API key of the MAAS", &mut stop).await? {
             Some(key) => Some(provider(Some((maas, &key)))?),
             None => return Ok(()),
         },
@@ -186,14 +224,17 @@ pub async fn run(
     }
 }
 
-/// The API key in a file, awaited while there is none; `None` where the engine is to stop before.
-async fn key(file: &Path, stop: &mut watch::Receiver<bool>) -> Result<Option<ApiKey>> {
+/// A secret in a file, awaited while there is none; `None` where the gateway is to stop before.
+async fn awaited<T>(file: &Path, what: &str, stop: &mut watch::Receiver<bool>) -> Result<Option<T>>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
     let mut awaited = false;
     loop {
         match std::fs::read_to_string(file) {
             // An empty one is still being written.
             Ok(text) if !text.is_empty() => {
-                return Ok(Some(text.parse().with_context(|| file.display().to_string())?));
+                return Ok(Some(text.trim().parse().with_context(|| file.display().to_string())?));
             }
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot read {}", file.display()));
@@ -201,7 +242,7 @@ async fn key(file: &Path, stop: &mut watch::Receiver<bool>) -> Result<Option<Api
             _ => {}
         }
         if !std::mem::replace(&mut awaited, true) {
-            tracing::info!(file = %file.display(), "waiting for the API key of the MAAS");
+            tracing::info!(file = %file.display(), "waiting for the {what}");
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}

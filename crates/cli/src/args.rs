@@ -1,6 +1,6 @@
 //! Arguments that all commands share, and the tree of commands.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrets::Secret;
@@ -88,6 +88,14 @@ pub enum Command {
     /// List, order, change and delete clusters of a plane
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Run kubectl in a cluster, through the plane, as who you are
+    Kubectl {
+        /// Name or id of the cluster
+        cluster: String,
+        /// What kubectl takes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// List, make and publish cluster profiles of a plane
     #[command(subcommand)]
     Profile(ProfileCommand),

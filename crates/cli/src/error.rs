@@ -57,6 +57,12 @@ pub enum CliError {
         /// What it waits for.
         reason: String,
     },
+    /// kubectl could not be started.
+    #[error("kubectl cannot be started: {0}")]
+    NoKubectl(io::Error),
+    /// kubectl has said what is wrong.
+    #[error("kubectl ended with {0}")]
+    Kubectl(u8),
     /// A person stopped waiting for a cluster.
     #[error("stopped waiting; the cluster {0} goes on")]
     ClusterInterrupted(String),
@@ -204,6 +210,8 @@ impl CliError {
             Self::ClusterWait { cluster, .. } | Self::ClusterInterrupted(cluster) => {
                 format!("look again: bessemer cluster show {cluster}")
             }
+            Self::NoKubectl(_) => "install kubectl, or name it in KUBECTL".to_owned(),
+            Self::Kubectl(_) => String::new(),
             Self::Plane(error) => plane_advice(error),
             Self::ContextName { .. } => {
                 "use letters, digits, '-', '_' and '.', beginning with a letter or a digit".to_owned()

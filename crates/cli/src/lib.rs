@@ -65,6 +65,9 @@ pub async fn execute(session: &mut Session<'_>, global: &Global, command: Comman
         Command::Project(command) => plane::project(session, global, command).await,
         Command::Account(command) => plane::account(session, global, command).await,
         Command::Cluster(command) => plane::cluster(session, global, command).await,
+        Command::Kubectl { cluster, arguments } => {
+            plane::kubectl(session, global, &cluster, &arguments).await
+        }
         Command::Profile(command) => plane::profile(session, global, command).await,
         Command::SshKey(command) => ssh_key::run(session, global, command).await,
     }

@@ -93,6 +93,8 @@ impl<'a> Session<'a> {
             Ok(()) => ExitCode::SUCCESS,
             // `| head` has seen enough.
             Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            // It has spoken for itself.
+            Err(CliError::Kubectl(code)) => ExitCode::from(code),
             Err(error) => {
                 let _unwritable = writeln!(self.err, "error: {error}\nnext:  {}", error.next());
                 ExitCode::from(error.code())

@@ -42,6 +42,9 @@ pub struct Plane {
     pub address: PlaneAddress,
     /// An HTTP proxy to try where there is no straight way: `http://user:password@proxy.example.com:3128`.
     pub proxy: Option<Secret>,
+    /// File with a pairing code, by which a gateway that is not paired pairs itself; awaited while there is none,
+    /// removed when it was used.
+    pub pairing_code_file: Option<PathBuf>,
 }
 
 /// A Kubernetes that is there already.

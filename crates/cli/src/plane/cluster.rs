@@ -8,6 +8,7 @@ use std::{
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use plane_client::{Client, Method, v1};
+use secrets::Secret;
 use serde_json::Value;
 
 use super::{client, document, uid_of};
@@ -45,10 +46,13 @@ pub enum ClusterCommand {
         /// Number of machines
         size: u32,
     },
-    /// Write an administrator's kubeconfig to the standard output
+    /// Write a kubeconfig to the standard output: your own, good for hours, which leads through the plane
     Kubeconfig {
         /// The cluster
         cluster: String,
+        /// An administrator's instead, good without the plane and at the site only
+        #[arg(long)]
+        admin: bool,
     },
     /// Have one deleted, its machines wiped and given back
     Delete {
@@ -135,9 +139,13 @@ pub async fn run(
             client.call(Method::PUT, &path, Some(&body)).await?;
             session.remark(&format!("pool {pool} of {cluster} is to have {size} machines"))
         }
-        ClusterCommand::Kubeconfig { cluster } => {
-            let uid = find(&client, &cluster).await?;
-            let text = client.text(&format!("/v1/spectroclusters/{uid}/assets/adminKubeconfig")).await?;
+        ClusterCommand::Kubeconfig { cluster, admin } => {
+            let text = if admin {
+                let uid = find(&client, &cluster).await?;
+                client.text(&format!("/v1/spectroclusters/{uid}/assets/adminKubeconfig")).await?
+            } else {
+                own_kubeconfig(&client, &cluster).await?
+            };
             Ok(write!(session.out, "{}", text.expose())?)
         }
         ClusterCommand::Delete { cluster, wait } => {
@@ -153,6 +161,12 @@ pub async fn run(
             session.remark(&format!("cluster {cluster} is being deleted"))
         }
     }
+}
+
+/// The caller's own kubeconfig.
+pub async fn own_kubeconfig(client: &Client, cluster: &str) -> Result<Secret, CliError> {
+    let uid = find(client, cluster).await?;
+    Ok(client.text(&format!("/v1/spectroclusters/{uid}/assets/kubeconfigclient")).await?)
 }
 
 async fn all(client: &Client) -> Result<Vec<v1::ClusterSummary>, CliError> {

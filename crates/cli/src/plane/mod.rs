@@ -3,6 +3,7 @@
 mod account;
 mod cluster;
 mod gateway;
+mod kubectl;
 mod profile;
 mod project;
 
@@ -20,6 +21,7 @@ use crate::{
 pub use account::{AccountCommand, run as account};
 pub use cluster::{ClusterCommand, run as cluster};
 pub use gateway::{GatewayCommand, run as gateway};
+pub use kubectl::run as kubectl;
 pub use profile::{ProfileCommand, run as profile};
 pub use project::{ProjectCommand, run as project};
 

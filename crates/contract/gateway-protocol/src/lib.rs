@@ -10,6 +10,8 @@
 //! | `PUT /v1/clusters` | [`Order`] | 200 [`Taken`] |
 //! | `GET /v1/clusters/{uid}/kubeconfig` | – | 200 [`Kubeconfig`] |
 //!
+//! A byte stream to the target [`kubernetes::target`] carries HTTP/1.1 to a cluster's API server, as the grant's person.
+//!
 //! On its report connection the gateway tells the plane what became of its clusters:
 //!
 //! | request | body | answer |
@@ -36,6 +38,25 @@ pub mod path {
     pub const CLUSTERS: &str = "/v1/clusters";
     /// A cluster's kubeconfig.
     pub const KUBECONFIG: &str = "/v1/clusters/{uid}/kubeconfig";
+}
+
+/// Clusters' API servers, for people.
+pub mod kubernetes {
+    /// People who may do everything in a cluster.
+    pub const ADMINS: &str = "bessemer:admins";
+    /// People who may look at what is no secret.
+    pub const VIEWERS: &str = "bessemer:viewers";
+    const SUFFIX: &str = ".kubernetes:443";
+
+    /// The target that is a cluster's API server.
+    pub fn target(cluster: &str) -> String {
+        format!("{cluster}{SUFFIX}")
+    }
+
+    /// The cluster whose API server a target is.
+    pub fn cluster(target: &str) -> Option<&str> {
+        target.strip_suffix(SUFFIX).filter(|uid| !uid.is_empty())
+    }
 }
 
 /// What a MAAS API key is sealed for: it opens as nothing else.

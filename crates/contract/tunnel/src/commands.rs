@@ -125,7 +125,8 @@ impl Commands {
             };
             match copied {
                 Ok((inwards, outwards)) => tracing::info!(target, grant, inwards, outwards, "a stream ended"),
-                Err(error) => tracing::info!(target, grant, %error, "a stream was cut"),
+                // Who asked has heard enough, mostly.
+                Err(error) => tracing::debug!(target, grant, %error, "a stream was cut"),
             }
         });
         Response::new(Body::empty())

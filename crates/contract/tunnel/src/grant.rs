@@ -36,7 +36,16 @@ pub struct Actor {
     pub name: String,
     /// The tenant for which.
     pub tenant: String,
-    /// Groups of a person, for impersonation in clusters.
+    /// Who that is to clusters; none for what is not a person's doing, or not in a cluster.
+    pub person: Option<Person>,
+}
+
+/// A person as clusters know people, for impersonation there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// User name: the e-mail address.
+    pub name: String,
+    /// Groups, which clusters give rights to.
     pub groups: Vec<String>,
 }
 
@@ -49,9 +58,9 @@ pub struct Grant {
     pub sub: String,
     /// The tenant.
     pub tenant: String,
-    /// The actor's groups.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub groups: Vec<String>,
+    /// The actor, as clusters know people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<Person>,
     /// HTTP method.
     pub method: String,
     /// Path with query, or the target of a CONNECT.
@@ -147,7 +156,7 @@ impl Signer {
             aud: gateway.to_owned(),
             sub: actor.name.clone(),
             tenant: actor.tenant.clone(),
-            groups: actor.groups.clone(),
+            person: actor.person.clone(),
             method: method.to_owned(),
             target: target.to_owned(),
             iat: now.as_second(),
@@ -286,7 +295,8 @@ mod tests {
     }
 
     fn actor() -> Actor {
-        Actor { name: "user:u".into(), tenant: identity().tenant, groups: vec!["admins".into()] }
+        let person = Person { name: "u@example.com".into(), groups: vec!["admins".into()] };
+        Actor { name: "user:u".into(), tenant: identity().tenant, person: Some(person) }
     }
 
     fn now() -> Timestamp {
@@ -310,7 +320,7 @@ mod tests {
         assert!(matches!(verifier.check(&token, "PUT", "/zones", now()), Err(GrantError::Request(_))));
         assert!(matches!(verifier.check(&token, "GET", "/pools", now()), Err(GrantError::Request(_))));
         let grant = verifier.check(&token, "GET", "/zones", now()).unwrap();
-        assert_eq!((grant.sub.as_str(), grant.groups), ("user:u", vec!["admins".to_owned()]));
+        assert_eq!((grant.sub.as_str(), grant.person), ("user:u", actor().person));
         assert_eq!(verifier.check(&token, "GET", "/zones", now()), Err(GrantError::Replayed));
     }
 

@@ -34,7 +34,7 @@ pub use code::{CodeError, Fingerprint, PairingCode};
 pub use commands::{Commands, NoTargets, REFUSED, Targets};
 pub use dialler::{DialError, Dialler, LinkState, Reports, Running, pair, renew};
 pub use edge::{Edge, EdgeError, Gatekeeper};
-pub use grant::{Actor, Grant, GrantError, Signer, Verifier};
+pub use grant::{Actor, Grant, GrantError, Person, Signer, Verifier};
 pub use identity::{Enrolment, GatewayKey, Identity, RENEW_WITHIN};
 pub use links::{AskError, Link, Links};
 pub use tls::{ALPN, TlsError};

@@ -27,7 +27,7 @@ use tunnel::{
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn actor() -> Actor {
-    Actor { name: "user:ada".into(), tenant: plane::TENANT.into(), groups: vec![] }
+    Actor { name: "user:ada".into(), tenant: plane::TENANT.into(), person: None }
 }
 
 /// A site's answers: who asks, an answer that does not come, and one target that repeats what it reads.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use secrets::Secret;
 use tokio::{sync::watch, task::JoinSet};
-use tunnel::{Commands, DialError, Dialler, NoTargets, PairingCode, Verifier};
+use tunnel::{Commands, DialError, Dialler, NoTargets, PairingCode, Targets, Verifier};
 
 use crate::{Clusters, Engine, Home, HomeError, PlaneAddress, PlaneAddressError, SOFTWARE, Status, router};
 
@@ -71,8 +71,11 @@ pub async fn run(
     let verifier = Verifier::new(enrolment.identity.clone(), &enrolment.grants)
         .map_err(|error| RunError::Grants(error.to_string()))?;
     let (key, clusters) = (home.sealing_key()?, engine.map(Clusters::new));
-    let commands =
-        Commands::new(Arc::new(verifier), router(key.clone(), clusters.clone()), Arc::new(NoTargets));
+    let targets: Arc<dyn Targets> = match clusters.clone() {
+        Some(clusters) => Arc::new(clusters),
+        None => Arc::new(NoTargets),
+    };
+    let commands = Commands::new(Arc::new(verifier), router(key.clone(), clusters.clone()), targets);
     let carriers = plane.carriers(proxy)?;
     let identity = enrolment.identity.clone();
     let dialler = Dialler::new(carriers, SOFTWARE.to_owned(), home.count_start()?, home.key()?, enrolment);

@@ -28,6 +28,8 @@ pub struct Call {
     pub state: State,
     /// Who calls.
     pub caller: Option<Caller>,
+    /// By which name and port the caller found the plane.
+    pub host: String,
     /// The path's captures.
     pub path: Vec<String>,
     /// The query's fields.
@@ -86,7 +88,7 @@ impl Caller {
 
     /// On whose behalf a site is asked.
     pub fn actor(&self) -> Actor {
-        Actor { name: self.principal(), tenant: self.tenant.clone(), groups: Vec::new() }
+        Actor { name: self.principal(), tenant: self.tenant.clone(), person: None }
     }
 
     /// A batch of the caller's.

@@ -3,6 +3,8 @@
 //! One table of routes ([`table`]) says of each what it takes, what it answers with which status, and what a caller
 //! must be allowed; nothing is reached that is not in it. [`openapi`] is made from the same table.
 //!
+//! Beside it, [`router`] serves clusters' own APIs below `/kubernetes/{uid}`, to people with a kubeconfig of theirs.
+//!
 //! An API call checks and records what is wanted, and answers; what takes time is done by others. The exceptions ask a
 //! site through its gateway, for no longer than a client waits.
 
@@ -12,6 +14,7 @@
 )]
 
 mod call;
+mod kubernetes;
 mod lists;
 mod openapi;
 mod reply;
@@ -35,6 +38,8 @@ pub use server::router;
 
 /// Passwords that are hashed at a time: each takes 19 MiB and a core.
 const HASHED_AT_ONCE: usize = 2;
+/// Requests to clusters at a time; watches are among them.
+const PROXIED_AT_ONCE: usize = 4096;
 
 /// What all calls share. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -43,12 +48,23 @@ pub struct State {
     pub(crate) fleet: Fleet,
     pub(crate) session_key: Secret,
     pub(crate) hashing: Arc<Semaphore>,
+    pub(crate) proxied: Arc<Semaphore>,
+    pub(crate) authority: Option<String>,
 }
 
 impl State {
     /// Of the plane with this identity.
     pub fn new(store: Store, fleet: Fleet, identity: &Identity) -> Self {
-        let hashing = Arc::new(Semaphore::new(HASHED_AT_ONCE));
-        Self { store, fleet, session_key: identity.session_key.clone(), hashing }
+        let (hashing, proxied) = (Semaphore::new(HASHED_AT_ONCE), Semaphore::new(PROXIED_AT_ONCE));
+        let session_key = identity.session_key.clone();
+        let (hashing, proxied) = (Arc::new(hashing), Arc::new(proxied));
+        Self { store, fleet, session_key, hashing, proxied, authority: None }
+    }
+
+    /// With the authority, PEM, by which clients know the plane that shows a certificate of its own.
+    #[must_use]
+    pub fn known_by(mut self, authority: String) -> Self {
+        self.authority = Some(authority);
+        self
     }
 }

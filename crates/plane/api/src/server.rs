@@ -20,6 +20,7 @@ use secrets::Secret;
 use crate::{
     State,
     call::{Call, Caller},
+    kubernetes,
     reply::{ApiError, Reply},
     resources,
     route::{self, Access, Route},
@@ -30,10 +31,11 @@ use plane_model::Role;
 /// Bytes of a body at most.
 const BODY_LIMIT: usize = 4 << 20;
 
-/// Serves the API below `/v1`.
+/// Serves the API below `/v1`, and clusters' own below `/kubernetes`.
 pub fn router(state: State) -> Router {
+    let clusters = kubernetes::router(state.clone());
     let server = Arc::new(Server { state, table: resources::table() });
-    Router::new().fallback(any(serve)).with_state(server)
+    Router::new().fallback(any(serve)).with_state(server).merge(clusters)
 }
 
 #[derive(Debug)]
@@ -92,6 +94,7 @@ impl Server {
         let call = Call {
             state: self.state.clone(),
             caller,
+            host: host(&parts),
             path: captured.to_vec(),
             query: query.into_owned().collect(),
             body: read(body).await?,
@@ -182,8 +185,14 @@ async fn read(body: Body) -> Result<Bytes, ApiError> {
     })
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
+}
+
+/// By which name the caller found the plane.
+fn host(parts: &http::request::Parts) -> String {
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    authority.or_else(|| text(&parts.headers, "host")).unwrap_or_default().to_owned()
 }
 
 /// The session in a cookie, as `setCookie` makes it.

@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use plane_api::{Access, State, Verb, router, table};
 use plane_model::{
-    ApiKey, KeyText, Meta, PLANE, Project, Rights, Role, User, claim, new_uid,
+    ApiKey, Cluster, KeyText, Meta, Owner, PLANE, Project, Rights, Role, User, claim, new_uid,
     setup::{self, Admin},
 };
 use secrets::Secret;
@@ -29,7 +29,9 @@ struct Plane {
 struct Answer {
     status: StatusCode,
     headers: http::HeaderMap,
+    /// Null where it is not JSON.
     body: Value,
+    text: String,
 }
 
 impl Plane {
@@ -84,7 +86,8 @@ impl Plane {
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Answer { status: parts.status, headers: parts.headers, body }
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        Answer { status: parts.status, headers: parts.headers, body, text }
     }
 
     async fn get(&self, path: &str, key: &str) -> Answer {
@@ -514,4 +517,97 @@ async fn profiles_that_make_no_cluster_are_refused_with_the_reason() {
         "replicas",
     )
     .await;
+}
+
+/// A cluster with an API, of the tenant or of a project.
+async fn cluster(plane: &Plane, name: &str, owner: Owner) -> String {
+    let uid = new_uid();
+    let report = gateway_protocol::Report {
+        uid: uid.clone(),
+        generation: 1,
+        state: gateway_protocol::ClusterState::Running,
+        message: String::new(),
+        endpoint: Some("https://demo.maas:6443".into()),
+        machines: vec![],
+    };
+    let cluster = Cluster {
+        namespace: name.into(),
+        meta: Meta::new(name, Timestamp::now()),
+        owner,
+        account: new_uid(),
+        overlord: new_uid(),
+        generation: 1,
+        cloud_config: serde_json::Map::new(),
+        pools: vec![],
+        extra: serde_json::Map::new(),
+        profiles: vec![],
+        state: plane_model::State::Running,
+        taken: 1,
+        report: Some(report),
+        waiting: String::new(),
+        timeline: reconcile::Timeline::default(),
+        deleted: None,
+    };
+    plane.store.commit(Batch::new("test", "test").create(&plane.tenant, &uid, &cluster)).await.unwrap();
+    uid
+}
+
+/// A kubeconfig is one person's, for one cluster; what the person may do is looked at with each request.
+#[tokio::test]
+async fn a_kubeconfig_leads_one_person_to_one_cluster() {
+    let plane = Plane::start().await;
+    let project = plane.make("/v1/projects", &plane.admin, json!({"metadata": {"name": "blue"}})).await;
+    let project = project.body["uid"].as_str().unwrap().to_owned();
+    let (uid, other) = (
+        cluster(&plane, "demo", Owner::Project(project.clone())).await,
+        cluster(&plane, "other", Owner::Tenant).await,
+    );
+    let rights = Rights { tenant: None, projects: [(project.clone(), Role::Viewer)].into_iter().collect() };
+    let viewer = plane.user("v@example.com", rights).await;
+
+    let path = format!("/v1/spectroclusters/{uid}/assets/kubeconfigclient");
+    let headers = [("apikey", viewer.as_str()), ("projectuid", &project), ("host", "plane.example.com:8443")];
+    let file = plane.call(Method::GET, &path, &headers, None).await;
+    assert_eq!(file.status, StatusCode::OK);
+    assert_eq!(file.headers["content-type"], "application/octet-stream");
+    let server = file.body["clusters"][0]["cluster"]["server"].as_str().unwrap();
+    assert_eq!(server, format!("https://plane.example.com:8443/kubernetes/{uid}"));
+    assert_eq!(file.body["users"][0]["name"], "v@example.com");
+    let token = file.body["users"][0]["user"]["token"].as_str().unwrap().to_owned();
+    let frp = format!("/v1/spectroclusters/{uid}/assets/kubeconfig?frp=true");
+    let of_admin = plane.get(&frp, &plane.admin).await;
+    assert_eq!(of_admin.body["users"][0]["name"], "admin@example.com");
+
+    let bearer = format!("Bearer {token}");
+    let ask = async |cluster: &str, headers: &[(&str, &str)]| {
+        let path = format!("/kubernetes/{cluster}/api/v1/pods");
+        plane.call(Method::GET, &path, headers, None).await
+    };
+    // Its gateway is away: further nobody gets here.
+    let answer = ask(&uid, &[("authorization", &bearer)]).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.text, "the gateway is not connected");
+    let cookie = format!("Authorization={token}");
+    for (cluster, headers) in [
+        (&other, vec![("authorization", bearer.as_str())]),
+        (&uid, vec![]),
+        (&uid, vec![("authorization", token.as_str())]),
+        (&uid, vec![("cookie", cookie.as_str())]),
+        (&uid, vec![("apikey", plane.admin.as_str())]),
+    ] {
+        let answer = ask(cluster, &headers).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{headers:?}");
+        assert!(answer.text.contains("get it again from the plane"), "{}", answer.text);
+    }
+    // And it is good for nothing but that.
+    let answer = plane.call(Method::GET, "/v1/users/info", &[("authorization", &token)], None).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+
+    // Taken out of the project, the person does not get in, though the kubeconfig is still good.
+    let users = plane.store.list::<User>(&plane.tenant);
+    let user = users.iter().find(|user| user.value.meta.name == "v@example.com").unwrap();
+    let changed = User { rights: Rights::default(), ..user.value.clone() };
+    let batch = Batch::new("test", "test").update(&plane.tenant, &user.id, user.version, &changed);
+    plane.store.commit(batch).await.unwrap();
+    assert_eq!(ask(&uid, &[("authorization", &bearer)]).await.status, StatusCode::NOT_FOUND);
 }

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use gateway_protocol::{
-    About, Account, Found, Kubeconfig, LookUp, Order, Problem, Taken, Validated, What, path,
+    About, Account, Found, Kubeconfig, LookUp, Order, Problem, Taken, Validated, What, kubernetes, path,
 };
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tunnel::Actor;
 
@@ -17,6 +19,8 @@ use crate::Fleet;
 const SOON: Duration = Duration::from_secs(5);
 /// How long a MAAS may take, through its gateway. Palette's clients wait 30 s.
 const MAAS: Duration = Duration::from_secs(25);
+/// How long a gateway may take to find a cluster's API server.
+const CLUSTER: Duration = Duration::from_secs(10);
 /// No answer is longer.
 const LONGEST: usize = 16 << 20;
 
@@ -90,6 +94,20 @@ impl Fleet {
     ) -> Result<Kubeconfig, AskError> {
         let path = path::KUBECONFIG.replace("{uid}", cluster);
         self.ask(actor, overlord, Method::GET, &path, &(), SOON).await
+    }
+
+    /// A stream to a cluster's API server, as the actor's person; HTTP/1.1 is spoken on it.
+    ///
+    /// # Errors
+    /// [`tunnel::AskError`]
+    pub async fn kubernetes(
+        &self,
+        actor: &Actor,
+        overlord: &str,
+        cluster: &str,
+    ) -> Result<TokioIo<Upgraded>, tunnel::AskError> {
+        let link = self.link(overlord).ok_or(tunnel::AskError::Away)?;
+        link.connect(actor, &kubernetes::target(cluster), CLUSTER).await
     }
 
     async fn ask<T: DeserializeOwned>(

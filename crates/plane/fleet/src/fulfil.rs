@@ -80,7 +80,7 @@ impl Fleet {
         let account = account.ok_or("its cloud account is gone")?;
         let order =
             order(&stored.id, cluster, &account.value, self.incarnation).map_err(|all| all.join("; "))?;
-        let actor = Actor { name: PRINCIPAL.to_owned(), tenant: tenant.to_owned(), groups: Vec::new() };
+        let actor = Actor { name: PRINCIPAL.to_owned(), tenant: tenant.to_owned(), person: None };
         let taken = self.give(&actor, &cluster.overlord, &order).await.map_err(|error| error.to_string())?;
         Ok(taken.generation)
     }

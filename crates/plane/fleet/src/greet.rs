@@ -49,7 +49,7 @@ impl Fleet {
     /// Whether what it said is written down.
     async fn note(&self, link: &Link) -> bool {
         let (tenant, uid) = (&link.identity.tenant, &link.identity.gateway);
-        let actor = Actor { name: PRINCIPAL.to_owned(), tenant: tenant.clone(), groups: Vec::new() };
+        let actor = Actor { name: PRINCIPAL.to_owned(), tenant: tenant.clone(), person: None };
         let about = match self.about(&actor, uid).await {
             Ok(about) => about,
             Err(error) => {

@@ -73,6 +73,14 @@ impl Owner {
         project.map_or(Self::Tenant, |project| Self::Project(project.to_owned()))
     }
 
+    /// The project whose it is; none: the tenant's own.
+    pub fn project(&self) -> Option<&str> {
+        match self {
+            Self::Tenant => None,
+            Self::Project(uid) => Some(uid),
+        }
+    }
+
     /// The owner as a word: what names are unique in.
     pub fn word(&self) -> &str {
         match self {

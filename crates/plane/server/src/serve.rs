@@ -82,9 +82,12 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<(), 
     let fleet = Fleet::open(store.clone(), &identity)?;
     let ca = config.data.join("ca.crt");
     fs::write(&ca, fleet.authority().pem()).map_err(file(&ca))?;
-    let web = match &config.tls {
-        Some(tls) => Web::given(tls)?,
-        None => Web::Own { authority: fleet.authority().clone(), names: config.names.clone() },
+    let mut state = State::new(store.clone(), fleet.clone(), &identity);
+    let web = if let Some(tls) = &config.tls {
+        Web::given(tls)?
+    } else {
+        state = state.known_by(fleet.authority().pem().to_owned());
+        Web::Own { authority: fleet.authority().clone(), names: config.names.clone() }
     };
     let gatekeeper = Arc::new(fleet.clone());
     let software = concat!("bessemer ", env!("CARGO_PKG_VERSION")).to_owned();
@@ -93,7 +96,7 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<(), 
             .map_err(|error| PlaneError::Tls(error.to_string()))?;
     let metrics = Metrics::default();
     metrics.register(|registry| store.register(registry));
-    let router = metrics.count("v1", plane_api::router(State::new(store.clone(), fleet.clone(), &identity)));
+    let router = metrics.count("v1", plane_api::router(state));
     let router = http_base::upkeep(metrics).fallback_service(router);
     let listener = http_base::bind(config.listen, "the plane").await?;
     tracing::info!(address = %config.listen, authority = %ca.display(), "the plane listens");

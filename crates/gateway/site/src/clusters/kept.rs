@@ -117,9 +117,13 @@ pub(super) async fn forget(client: &Client, uid: &str) -> Result<(), kube::Error
     }
 }
 
+/// One of them.
+pub(super) async fn one(client: &Client, uid: &str) -> Result<Option<Kept>, kube::Error> {
+    Ok(api(client).get_opt(uid).await?.as_ref().and_then(read))
+}
+
 /// The kubeconfig of a cluster that is kept.
-pub(super) async fn kubeconfig(client: &Client, uid: &str) -> Result<Option<Hidden>, kube::Error> {
-    let Some(kept) = api(client).get_opt(uid).await?.as_ref().and_then(read) else { return Ok(None) };
+pub(super) async fn kubeconfig(client: &Client, kept: &Kept) -> Result<Option<Hidden>, kube::Error> {
     let intent = &kept.order.intent;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &intent.namespace);
     let secret = secrets.get_opt(&format!("{}-kubeconfig", intent.name)).await?;

@@ -7,10 +7,12 @@
 
 mod kept;
 mod observe;
+mod proxy;
 mod reconcile;
 mod render;
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
@@ -22,7 +24,10 @@ use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig as File},
 };
+use secrets::Secret;
 use tokio::sync::Notify;
+
+use kept::Kept;
 
 /// Where clusters are made, and what the site knows better than the plane.
 #[derive(Debug, Clone)]
@@ -45,6 +50,8 @@ pub struct Clusters {
     taking: Arc<tokio::sync::Mutex<()>>,
     /// Something is to be done.
     wake: Arc<Notify>,
+    /// Clients of clusters that were asked for lately.
+    apis: Arc<Mutex<HashMap<String, proxy::Api>>>,
 }
 
 impl Clusters {
@@ -55,6 +62,7 @@ impl Clusters {
             client: Arc::default(),
             taking: Arc::default(),
             wake: Arc::default(),
+            apis: Arc::default(),
         }
     }
 
@@ -69,9 +77,17 @@ impl Clusters {
 
     /// A cluster's kubeconfig, with an administrator's credentials.
     pub async fn kubeconfig(&self, uid: &str) -> Result<Kubeconfig, Problem> {
+        self.found(uid).await.map(|(_, text)| Kubeconfig { text })
+    }
+
+    /// A cluster that is kept, with its kubeconfig.
+    async fn found(&self, uid: &str) -> Result<(Kept, Secret), Problem> {
         let client = self.client().await?;
-        let found = kept::kubeconfig(&client, uid).await.map_err(|error| engine(&error))?;
-        found.map(|text| Kubeconfig { text }).ok_or_else(|| Problem {
+        let found = async {
+            let Some(kept) = kept::one(&client, uid).await? else { return Ok(None) };
+            Ok(kept::kubeconfig(&client, &kept).await?.map(|text| (kept, text)))
+        };
+        found.await.map_err(|error: kube::Error| engine(&error))?.ok_or_else(|| Problem {
             code: ProblemCode::NotFound,
             message: "the cluster has no kubeconfig yet: its control plane is not there".to_owned(),
         })

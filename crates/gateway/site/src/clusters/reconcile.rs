@@ -157,7 +157,11 @@ async fn infrastructure_is_left(client: &Client, order: &Order) -> Result<bool, 
     Ok(false)
 }
 
-async fn look(client: &Client, order: &Order, trouble: Option<String>) -> Result<Seen, kube::Error> {
+pub(super) async fn look(
+    client: &Client,
+    order: &Order,
+    trouble: Option<String>,
+) -> Result<Seen, kube::Error> {
     let of = |kind: &str| {
         let object = json!({ "apiVersion": "cluster.x-k8s.io/v1beta2", "kind": kind });
         kept::api_of(client, &object, Some(&order.intent.namespace))

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 /// The Secret by which the provider finds the cluster's MAAS.
 const CREDENTIALS: &str = "maas-credentials";
 
+/// What people may do whom the plane names, in every cluster.
+const PEOPLE: &str = include_str!("people.yaml");
+
 /// All objects of an order, in the order in which they are to be applied.
 pub(super) fn objects(
     order: &Order,
@@ -24,6 +27,7 @@ pub(super) fn objects(
     })?;
     let built_in = order.built_in.iter().map(|name| layer(name, manifests));
     let mut layers = built_in.collect::<Result<Vec<_>, _>>()?;
+    layers.push(Layer { name: "people".to_owned(), manifests: PEOPLE.to_owned() });
     layers.extend(order.intent.layers.iter().cloned());
     let intent = Intent { layers, registry, ..order.intent.clone() };
     let rendered = intent::render(&intent).map_err(|error| invalid(error.to_string()))?;
@@ -92,6 +96,9 @@ mod tests {
         assert_eq!(objects[1]["stringData"]["key"], "a:b:c");
         assert!(kinds.contains(&"ClusterResourceSet") && kinds.contains(&"KubeadmControlPlane"));
         let text = serde_json::to_string(&objects).unwrap();
+        for group in [gateway_protocol::kubernetes::ADMINS, gateway_protocol::kubernetes::VIEWERS] {
+            assert!(text.contains(group), "{group} may do nothing");
+        }
         assert!(text.contains("https://10.0.0.1:5000"), "nodes are not told of the site's registry");
     }
 

@@ -18,7 +18,7 @@ use store::Stored;
 use super::{accounts, profiles, show, take};
 use crate::{
     call::{Call, Caller},
-    lists,
+    kubernetes, lists,
     reply::{Answer, ApiError, Reply},
     route::{Access::InProject, Resource, Route, Verb, route},
 };
@@ -31,8 +31,9 @@ pub fn routes() -> Vec<Route> {
         route!(GET "/v1/dashboard/spectroclusters/{uid}/overview", InProject(Resource::Cluster, Verb::Get), "How it is.", overview, 200: v1::ClusterOverview),
         route!(POST "/v1/dashboard/spectroclusters/search", InProject(Resource::Cluster, Verb::List), "Clusters; a filter by `clusterName` is taken.", search, takes v1::ClusterSearch, 200: v1::List<v1::ClusterSummary>),
         route!(GET "/v1/spectroclusters/{uid}/assets/adminKubeconfig", InProject(Resource::Cluster, Verb::Delete), "Its administrator's kubeconfig.", kubeconfig, 200),
-        route!(GET "/v1/spectroclusters/{uid}/assets/kubeconfig", InProject(Resource::Cluster, Verb::Delete), "Its administrator's kubeconfig.", kubeconfig, 200),
-        route!(GET "/v1/spectroclusters/{uid}/assets/kubeconfigclient", InProject(Resource::Cluster, Verb::Get), "A person's kubeconfig; there is none yet.", no_asset, 200),
+        route!(GET "/v1/spectroclusters/{uid}/assets/kubeconfig", InProject(Resource::Cluster, Verb::Delete), "Its administrator's kubeconfig; with `frp=true`, the caller's own.", either_kubeconfig, 200),
+        route!(GET "/v1/spectroclusters/{uid}/assets/kubeconfigclient", InProject(Resource::Cluster, Verb::Get), "The caller's own kubeconfig: it leads through the plane, as who the caller is, for hours.", own_kubeconfig, 200),
+        route!(GET "/v1/spectroclusters/{uid}/assets/frpKubeconfig", InProject(Resource::Cluster, Verb::Get), "The same.", own_kubeconfig, 200),
         route!(GET "/v1/spectroclusters/{uid}/features/backup", InProject(Resource::Cluster, Verb::Get), "Its backups; there are none.", no_backup, 200),
         route!(GET "/v1/spectroclusters/{uid}/features/complianceScan", InProject(Resource::Cluster, Verb::Get), "Its scans; there are none.", no_asset, 200),
         route!(GET "/v1/spectroclusters/{uid}/config/rbacs", InProject(Resource::Cluster, Verb::Get), "Its role bindings; there are none.", nothing, 200: v1::Empty),
@@ -205,6 +206,22 @@ async fn kubeconfig(call: Call) -> Answer {
         }
         Err(error) => Err(accounts::refused(error)),
     }
+}
+
+async fn either_kubeconfig(call: Call) -> Answer {
+    if call.query("frp") == Some("true") { own_kubeconfig(call).await } else { kubeconfig(call).await }
+}
+
+async fn own_kubeconfig(call: Call) -> Answer {
+    let caller = call.caller()?;
+    let found = find(&call, caller)?;
+    let cluster = &found.value;
+    if cluster.report.as_ref().is_none_or(|report| report.endpoint.is_none()) {
+        let message = "the cluster has no API yet: its control plane is not there".to_owned();
+        return Err(ApiError { message, ..ApiError::not_found("kubeconfig", &found.id) });
+    }
+    let text = kubernetes::kubeconfig(&call, caller, &cluster.meta.name, &found.id)?;
+    Ok(Reply::File(format!("{}.kubeconfig", cluster.meta.name), text))
 }
 
 async fn no_asset(call: Call) -> Answer {
