@@ -4,7 +4,6 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -16,6 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     kubectl::Kubectl,
     narrate::{self, Narrator},
+    roles::{self, write_private},
     site::{self, Bundle, Site},
     up,
 };
@@ -29,38 +29,28 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// Pause between the last two.
 const LOOK_SELDOM: Duration = Duration::from_secs(3);
 
-/// A cluster that runs.
-#[derive(Debug, Clone)]
-pub struct Cluster {
-    /// The engine.
-    pub engine: Kubectl,
-    /// The cluster itself.
-    pub kubectl: Kubectl,
-}
-
 /// Makes the cluster, or goes on where an earlier call stopped.
 pub async fn create(
     narrator: &mut Narrator,
     site: &Site,
     bundle: &Bundle,
     engine: &Kubectl,
-) -> Result<Cluster> {
+) -> Result<Kubectl> {
     narrator.step("apply", || apply(site, bundle, engine, NAME))?;
     narrator.phase("machines", machines(engine, NAME)).await?;
     let ready = async {
         let kubectl = kubeconfig(site, bundle, engine, NAME).await?;
-        let cluster = Cluster { engine: engine.clone(), kubectl };
-        nodes(&cluster).await.map(|()| cluster)
+        nodes(&kubectl).await.map(|()| kubectl)
     };
-    let cluster = narrator.phase("nodes", ready).await?;
-    narrator.phase("dns", dns(&cluster)).await?;
-    Ok(cluster)
+    let kubectl = narrator.phase("nodes", ready).await?;
+    narrator.phase("dns", dns(&kubectl)).await?;
+    Ok(kubectl)
 }
 
 /// Waits until the engine of the lab answers and has what Cluster API needs.
 pub async fn engine(site: &Site, bundle: &Bundle) -> Result<Kubectl> {
     let (given, own) = (site.dir.join("engine/admin.kubeconfig"), site.dir.join("engine.kubeconfig"));
-    let address = site.forward(site::ENGINE_API).await?;
+    let address = site.forward(roles::ENGINE_API).await?;
     let log = site.dir.join("engine.log");
     let kubectl = Kubectl::new(&bundle.components, &own)?;
     let mut deadline = Deadline::new(ENGINE_LIMIT, "the engine");
@@ -126,7 +116,7 @@ fn intent(site: &Site, bundle: &Bundle, uid: &str, name: &str) -> Result<Intent>
         "pools": [pool("control", "control-plane", 2048), pool("workers", "worker", 1024)],
         "layers": [{"name": "cni", "manifests": fs::read_to_string(bundle.components.manifest("cni.yaml")?)?}],
         "registry": {
-            "url": format!("https://{}:{}", site::ADDRESS, site::REGISTRY_PORT),
+            "url": format!("https://{}:{}", roles::ADDRESS, roles::REGISTRY_PORT),
             "ca": fs::read_to_string(&ca).with_context(|| format!("cannot read {}", ca.display()))?,
         },
     });
@@ -206,7 +196,7 @@ async fn kubeconfig(site: &Site, bundle: &Bundle, engine: &Kubectl, name: &str) 
     let server = view["clusters"][0]["cluster"]["server"].as_str().unwrap_or_default();
     let host = server.trim_start_matches("https://").rsplit_once(':').map_or(server, |(host, _)| host);
     let control = control_plane(site, engine, name).await?;
-    let forward = site.forward(&site::node_api(&control.name)).await?;
+    let forward = site.forward(&roles::node_api(&control.name)).await?;
     let (server, host) = (format!("--server=https://{forward}"), format!("--tls-server-name={host}"));
     kubectl.run(&["config", "set-cluster", name, &server, &host])?;
     Ok(kubectl)
@@ -224,11 +214,11 @@ pub async fn control_plane(site: &Site, engine: &Kubectl, name: &str) -> Result<
 }
 
 /// Waits until every node is Ready.
-async fn nodes(cluster: &Cluster) -> Result<()> {
+pub async fn nodes(kubectl: &Kubectl) -> Result<()> {
     let mut told = BTreeMap::new();
     let mut deadline = Deadline::new(up::LIMIT, "the nodes");
     loop {
-        match cluster.kubectl.items(&["get", "nodes"]) {
+        match kubectl.items(&["get", "nodes"]) {
             Ok(nodes) => {
                 for node in &nodes {
                     tell(&mut told, node);
@@ -251,10 +241,10 @@ pub fn is_ready(object: &Value) -> bool {
 }
 
 /// Waits until the cluster's DNS answers: what comes last of what every cluster has.
-async fn dns(cluster: &Cluster) -> Result<()> {
+pub async fn dns(kubectl: &Kubectl) -> Result<()> {
     let mut deadline = Deadline::new(up::LIMIT, "the cluster's DNS");
     loop {
-        match cluster.kubectl.json(&["get", "deployment", "coredns", "-n", "kube-system"]) {
+        match kubectl.json(&["get", "deployment", "coredns", "-n", "kube-system"]) {
             Ok(found) if found["status"]["readyReplicas"].as_u64().is_some_and(|ready| ready > 0) => {
                 return Ok(());
             }
@@ -266,9 +256,8 @@ async fn dns(cluster: &Cluster) -> Result<()> {
 }
 
 /// What `up` says of the cluster: its name, and each node with the UUID of its machine.
-pub fn describe(cluster: &Cluster) -> Result<Value> {
-    let nodes: Vec<Value> = cluster
-        .kubectl
+pub fn describe(kubectl: &Kubectl, name: &str) -> Result<Value> {
+    let nodes: Vec<Value> = kubectl
         .items(&["get", "nodes"])?
         .iter()
         .map(|node| {
@@ -277,7 +266,7 @@ pub fn describe(cluster: &Cluster) -> Result<Value> {
                    "version": node["status"]["nodeInfo"]["kubeletVersion"]})
         })
         .collect();
-    Ok(json!({"name": NAME, "nodes": nodes}))
+    Ok(json!({"name": name, "nodes": nodes}))
 }
 
 /// Deletes a cluster: its `Cluster`, and when that is gone, the namespace with the rest.
@@ -313,14 +302,6 @@ fn deleted(engine: &Kubectl, name: &str, told: &mut BTreeMap<String, String>) ->
         return Ok(if namespace.is_null() { String::new() } else { format!("namespace {name}") });
     }
     Ok(left.iter().map(sentence).collect::<Vec<_>>().join("; "))
-}
-
-fn write_private(file: &Path, text: &str) -> Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = fs::File::options();
-    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(file)?;
-    std::io::Write::write_all(&mut file, text.as_bytes())?;
-    Ok(())
 }
 
 /// A wait with an end, and what was seen last.

@@ -7,7 +7,9 @@ mod fuzz;
 mod host;
 mod kubectl;
 mod narrate;
+mod ordered;
 mod packages;
+mod roles;
 mod shell;
 mod site;
 mod test;
@@ -28,7 +30,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Bring up a rack of two machines with a region and an engine, and make a Kubernetes cluster of it.
+    /// Bring up a rack of two machines with a region and a gateway, and a plane far away; order a cluster there.
     Up {
         /// What the machines are made of.
         #[arg(long, value_enum, default_value = "auto")]

@@ -14,6 +14,7 @@ const LAB: &[&str] = &[
     "ipxe",
     "ipxe-qemu",
     "isc-dhcp-client",
+    "nftables",
     "ntpsec-ntpdig",
     "openssh-client",
     "postgresql",

@@ -11,27 +11,16 @@ use std::{
 use anyhow::{Context, Result, bail};
 use bundle::{components::Bundle as Components, image::Recipe};
 use maas_client::{Client, Machine, MachineFilter, Status};
-use rack::{Kind, LabClient, MachineOptions, MachineStatus, NoKvm, Options, PortForward, Program};
-use serde::Serialize;
+use rack::{Kind, LabClient, MachineOptions, MachineStatus, NoKvm, Options};
 
-use crate::{host, narrate, shell};
+use crate::{
+    host, narrate,
+    roles::{REGION_API, Roles},
+    shell,
+};
 
 /// Names the folder of the rack that `up` and `down` work on.
 pub const RACK: &str = "BESSEMER_RACK";
-/// The region among the lab's programs.
-pub const REGION: &str = "region";
-/// The engine among the lab's programs.
-pub const ENGINE: &str = "engine";
-/// The region's API among the lab's forwards.
-const REGION_API: &str = "region-api";
-/// The engine's API among the lab's forwards.
-pub const ENGINE_API: &str = "engine-api";
-/// The site's own address.
-pub const ADDRESS: &str = "10.20.0.1";
-/// Port of the site's registry.
-pub const REGISTRY_PORT: u16 = 5000;
-/// Port of a Kubernetes API: the engine's and nodes'.
-pub const KUBERNETES_PORT: u16 = 6443;
 /// How long a lab may take to answer, and a region in it.
 const START_LIMIT: Duration = Duration::from_mins(1);
 /// How long a region that was killed may stay away.
@@ -91,15 +80,6 @@ fn choose(kvm: &Result<(), NoKvm>) -> (Kind, String) {
             format!("namespace machines, for {why}; `--machines qemu` takes QEMU all the same, slowly"),
         ),
     }
-}
-
-/// What runs in a lab beside its machines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Roles {
-    /// A region.
-    Region,
-    /// A region, and an engine with our provider and a registry.
-    RegionAndEngine,
 }
 
 /// What a lab boots, from the cache or built.
@@ -171,57 +151,6 @@ pub struct Site {
     pub api: SocketAddr,
 }
 
-/// The region's configuration, as far as the lab sets it.
-#[derive(Serialize)]
-struct RegionFile<'a> {
-    data: PathBuf,
-    admin_key_file: PathBuf,
-    ephemeral: &'a Path,
-    images: &'a [PathBuf],
-    network: [NetworkTable; 1],
-    bmc: Vec<BmcTable>,
-}
-
-#[derive(Serialize)]
-struct NetworkTable {
-    interface: &'static str,
-    cidr: &'static str,
-    address: &'static str,
-    gateway: &'static str,
-    dynamic: [&'static str; 2],
-    reserved: [[&'static str; 2]; 1],
-}
-
-/// The engine's configuration.
-#[derive(Serialize)]
-struct EngineFile<'a> {
-    data: PathBuf,
-    bundle: &'a Path,
-    listen: String,
-    dns: &'static str,
-    maas: MaasTable,
-    registry: RegistryTable,
-}
-
-#[derive(Serialize)]
-struct MaasTable {
-    url: String,
-    api_key_file: PathBuf,
-}
-
-#[derive(Serialize)]
-struct RegistryTable {
-    listen: String,
-}
-
-#[derive(Serialize)]
-struct BmcTable {
-    address: String,
-    user: String,
-    password: String,
-    ca_file: PathBuf,
-}
-
 impl Site {
     /// The folder of the rack that `up` makes. `up`'s own test moves it by [`RACK`]; its name is the lab's.
     pub fn default_dir() -> PathBuf {
@@ -260,47 +189,7 @@ impl Site {
         fs::create_dir_all(dir)?;
         let mut options = Options { name: name.to_owned(), machines, ..Options::default() };
         options.probe_kernel = Some(bundle.kernel());
-        let region_file = dir.join("region.toml");
-        options.programs = vec![program(bundle, REGION, &["region", "run"], &region_file)];
-        options.forwards = vec![forward(REGION_API, None, 5240), forward("region-boot", None, 5248)];
-        if roles == Roles::RegionAndEngine {
-            let engine_file = dir.join("engine.toml");
-            fs::write(&engine_file, toml::to_string(&Self::engine(dir, bundle))?)?;
-            options.programs.push(program(bundle, ENGINE, &["gateway", "engine", "run"], &engine_file));
-            options.forwards.push(forward(ENGINE_API, None, KUBERNETES_PORT));
-            for machine in &options.machines {
-                options.forwards.push(forward(
-                    &node_api(&machine.name),
-                    Some(&machine.name),
-                    KUBERNETES_PORT,
-                ));
-            }
-        }
-        let bmc = (0..options.machines.len())
-            .map(|i| BmcTable {
-                address: format!("https://10.20.0.{}", 101 + i),
-                user: options.bmc.username.clone(),
-                password: options.bmc.password.clone(),
-                ca_file: dir.join("ca/ca.pem"),
-            })
-            .collect();
-        let region = RegionFile {
-            data: dir.join("region"),
-            admin_key_file: dir.join("admin.key"),
-            ephemeral: &bundle.ephemeral,
-            images: &bundle.images,
-            network: [NetworkTable {
-                interface: "br0",
-                cidr: "10.20.0.0/24",
-                address: ADDRESS,
-                // Leads nowhere; nodes of Kubernetes want to have one all the same.
-                gateway: ADDRESS,
-                dynamic: ["10.20.0.150", "10.20.0.249"],
-                reserved: [["10.20.0.1", "10.20.0.120"]],
-            }],
-            bmc,
-        };
-        fs::write(&region_file, toml::to_string(&region)?)?;
+        roles.lay_out(dir, bundle, &mut options)?;
         let lab_file = dir.join("lab.toml");
         fs::write(&lab_file, toml::to_string(&options)?)?;
         let log = fs::File::create(dir.join("lab.log"))?;
@@ -328,20 +217,6 @@ impl Site {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         Ok((Self::join(dir).await?, started))
-    }
-
-    fn engine<'a>(dir: &Path, bundle: &'a Bundle) -> EngineFile<'a> {
-        EngineFile {
-            data: dir.join("engine"),
-            bundle: bundle.components.folder(),
-            listen: format!("{ADDRESS}:{KUBERNETES_PORT}"),
-            dns: ADDRESS,
-            maas: MaasTable {
-                url: format!("http://{ADDRESS}:5240/MAAS"),
-                api_key_file: dir.join("admin.key"),
-            },
-            registry: RegistryTable { listen: format!("{ADDRESS}:{REGISTRY_PORT}") },
-        }
     }
 
     /// Where a forward of the lab listens.
@@ -511,24 +386,6 @@ impl Site {
         let said = said.and_then(|text| toml::from_str::<Options>(&text).ok()).map(|options| options.name);
         said.or_else(|| Some(dir.file_name()?.to_str()?.to_owned())).unwrap_or_default()
     }
-}
-
-fn program(bundle: &Bundle, name: &str, words: &[&str], config: &Path) -> Program {
-    let path = |path: &Path| path.display().to_string();
-    let words = words.iter().map(|&word| word.to_owned());
-    let command =
-        [path(&bundle.program)].into_iter().chain(words).chain(["--config".to_owned(), path(config)]);
-    Program { name: name.to_owned(), command: command.collect() }
-}
-
-fn forward(name: &str, machine: Option<&str>, port_in_site: u16) -> PortForward {
-    let machine = machine.map(str::to_owned);
-    PortForward { name: name.to_owned(), machine, port_in_site, listen_port: 0 }
-}
-
-/// The Kubernetes API of a machine among the lab's forwards.
-pub fn node_api(machine: &str) -> String {
-    format!("{machine}-api")
 }
 
 /// How a machine stands.

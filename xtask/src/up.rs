@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{Read, Seek as _, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -11,19 +11,25 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use maas_client::{Commission, Deploy, Status};
-use rack::{PowerAction, PowerState};
+use rack::{LabClient, PowerAction, PowerState};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
 use crate::{
     cluster,
+    kubectl::Kubectl,
     narrate::{self, Narrator, Output},
+    ordered::{self, Plane},
     packages,
-    site::{Bundle, Machines, Roles, Site, Started},
+    roles::{ADMIN, Roles},
+    site::{Bundle, Machines, Site, Started},
 };
 
 /// How long a machine may take from power-on to Ready, and from the deploy call to SSH.
 pub const LIMIT: Duration = Duration::from_mins(15);
+
+/// How long what an interrupted call was starting may hold on to the rack.
+const LET_GO: Duration = Duration::from_secs(5);
 
 /// Brings up a rack, or goes on where an earlier call stopped.
 pub fn up(machines: Machines, output: Output) -> Result<()> {
@@ -35,32 +41,64 @@ pub fn up(machines: Machines, output: Output) -> Result<()> {
     let bundle = narrator.step("build", Bundle::build)?;
     runtime()?.block_on(async {
         let site =
-            start(&mut narrator, &dir, &Site::name(&dir), &bundle, machines, Roles::RegionAndEngine).await?;
+            start(&mut narrator, &dir, &Site::name(&dir), &bundle, machines, Roles::Everything).await?;
         let ready = async {
             commission(&site).await?;
             ssh_key(&site).await
         };
         let key = narrator.phase("commission", ready).await?;
-        let engine = narrator.phase("engine", cluster::engine(&site, &bundle)).await?;
-        let made = cluster::create(&mut narrator, &site, &bundle, &engine).await?;
-        let answers = async {
-            let control = cluster::control_plane(&site, &made.engine, cluster::NAME).await?;
-            ssh(&site, &site.system_id(&control).await?, &key).await
-        };
-        let ssh = narrator.phase("ssh", answers).await?;
+        let plane = Plane::join(&site).await?;
+        let made = order(&mut narrator, &site, &bundle, &plane).await?;
+        let ssh = narrator.phase("ssh", ssh(&site, &made.control, &key)).await?;
         let mut summary = summary(site, &narrator, ssh).await?;
-        summary.json["cluster"] = cluster::describe(&made)?;
+        summary.json["cluster"] = cluster::describe(&made.kubectl, ordered::NAME)?;
         summary.json["kubeconfig"] = json!(made.kubectl.config);
+        summary.json["plane"] = json!({"url": plane.url, "ca": plane.ca, "key_file": summary.site.dir.join("plane.key"),
+                                       "user": ADMIN, "password_file": summary.site.dir.join("plane.password")});
+        summary.json["gateways"] = json!(plane.gateways().await?);
         report(&summary, &narrator, output);
         Ok(())
     })
 }
 
-/// Takes the rack down.
+/// A cluster that was ordered and runs.
+struct Made {
+    kubectl: Kubectl,
+    /// MAAS's id of its control plane's machine.
+    control: String,
+}
+
+/// Orders the cluster at the plane and follows it until its last layer answers.
+async fn order(narrator: &mut Narrator, site: &Site, bundle: &Bundle, plane: &Plane) -> Result<Made> {
+    let gateway = narrator.phase("gateway", plane.gateway(site)).await?;
+    let uid = narrator.phase("order", plane.order(site, bundle, &gateway)).await?;
+    let machines = narrator.phase("machines", plane.machines(&uid)).await?;
+    let ready = async {
+        let kubectl = plane.kubectl(site, bundle, &uid).await?;
+        cluster::nodes(&kubectl).await.map(|()| kubectl)
+    };
+    let kubectl = narrator.phase("nodes", ready).await?;
+    narrator.phase("dns", cluster::dns(&kubectl)).await?;
+    narrator.phase("hello", ordered::hello(&kubectl)).await?;
+    Ok(Made { kubectl, control: ordered::control_plane(&machines)?.to_owned() })
+}
+
+/// Takes the rack down: the cluster first, through the plane.
 pub fn down() -> Result<()> {
-    let _alone = alone(&Site::default_dir())?;
+    let dir = Site::default_dir();
+    let _alone = alone(&dir)?;
     let program = crate::shell::target().join("debug/bessemer");
-    runtime()?.block_on(Site::remove(&Site::default_dir(), &program))?;
+    runtime()?.block_on(async {
+        if LabClient::new(&dir)?.status().await.is_ok()
+            && let Some(plane) = ordered::there(&dir).await
+        {
+            eprintln!("deleting the cluster through the plane");
+            if let Err(error) = plane.delete().await {
+                eprintln!("the cluster is not deleted, and goes with the rack: {error:#}");
+            }
+        }
+        Site::remove(&dir, &program).await
+    })?;
     eprintln!("the rack is down: no process, namespace, mount or loop device of it is left");
     Ok(())
 }
@@ -76,22 +114,29 @@ fn alone(dir: &Path) -> Result<fs::File> {
         .write(true)
         .open(&path)
         .with_context(|| format!("cannot open {}", path.display()))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {
-            file.set_len(0)?;
-            write!(file, "{}", std::process::id())?;
-            Ok(file)
+    let until = Instant::now() + LET_GO;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
         }
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut holder = String::new();
-            file.read_to_string(&mut holder)?;
+        let mut holder = String::new();
+        file.rewind()?;
+        file.read_to_string(&mut holder)?;
+        // A program that it was just starting when it was interrupted may hold the lock for a moment longer.
+        if Path::new("/proc").join(&holder).exists() || Instant::now() > until {
             bail!(
                 "another `cargo xtask up` or `down` (process {holder}) is at work on this rack: wait for it, or end it \
                  with Ctrl-C; what it began goes on, and `up` goes on from there"
             )
         }
-        Err(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        std::thread::sleep(Duration::from_millis(50));
     }
+    file.set_len(0)?;
+    file.rewind()?;
+    write!(file, "{}", std::process::id())?;
+    Ok(file)
 }
 
 /// The runtime of commands that wait.
@@ -337,7 +382,15 @@ fn report(summary: &Summary, narrator: &Narrator, output: Output) {
     println!("\nThe region, for `target/debug/bessemer machine list` and any MAAS client:\n");
     println!("  export BESSEMER_URL={}", summary.json["api"].as_str().unwrap_or(""));
     println!("  export BESSEMER_API_KEY=$(cat {})", summary.json["key_file"].as_str().unwrap_or(""));
-    println!("\nThe cluster, by `kubectl`:\n");
+    let plane = &summary.json["plane"];
+    println!("\nThe plane, at {} (or by `bessemer login`):\n", plane["url"].as_str().unwrap_or(""));
+    println!(
+        "  target/debug/bessemer login lab {} --key-file {} --ca {}",
+        plane["url"].as_str().unwrap_or(""),
+        plane["key_file"].as_str().unwrap_or(""),
+        plane["ca"].as_str().unwrap_or("")
+    );
+    println!("\nThe cluster, by `kubectl`, through the plane and the site's gateway:\n");
     println!("  export KUBECONFIG={}", summary.json["kubeconfig"].as_str().unwrap_or(""));
     for node in summary.json["cluster"]["nodes"].as_array().into_iter().flatten() {
         println!(

@@ -15,7 +15,8 @@ use crate::{
     cluster::{self, Deadline},
     e2e,
     narrate::Narrator,
-    site::{Bundle, ENGINE, Machines, Roles, Site},
+    roles::{ENGINE, Roles},
+    site::{Bundle, Machines, Site},
     up,
 };
 

@@ -48,7 +48,7 @@ async fn measure() -> Result<Vec<Figure>> {
     let mut tasks = JoinSet::new();
     let site = Router::new().route("/small", get(|| async { "ok" }));
     let (link, _running) = connect(&mut tasks, site.clone()).await?;
-    let actor = Actor { name: "user:bench".into(), tenant: TENANT.into(), groups: Vec::new() };
+    let actor = Actor { name: "user:bench".into(), tenant: TENANT.into(), person: None };
 
     let mut stream = link.connect(&actor, "sink", LIMIT).await?;
     let (piece, began) = (vec![7; PIECE], Instant::now());

@@ -13,10 +13,11 @@ use serde_json::Value;
 
 use super::{ask, erase};
 use crate::{
-    cluster::{self, Cluster, Deadline, NAME},
+    cluster::{self, Deadline, NAME},
     kubectl::Kubectl,
     narrate::{self, Narrator},
-    site::{Bundle, Machines, Roles, Site},
+    roles::Roles,
+    site::{Bundle, Machines, Site},
     up,
 };
 
@@ -66,8 +67,7 @@ pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<()> 
 }
 
 /// Two pods on two nodes answer by their Service's name to a third.
-pub async fn traffic(cluster: &Cluster) -> Result<()> {
-    let kubectl = &cluster.kubectl;
+pub async fn traffic(kubectl: &Kubectl) -> Result<()> {
     for manifest in [NAMESPACE, HELLO] {
         kubectl.run_with(&["apply", "-f", "-"], Some(manifest))?;
     }
@@ -106,8 +106,8 @@ pub async fn traffic(cluster: &Cluster) -> Result<()> {
 }
 
 /// Each node is Ready and one of the lab's machines.
-async fn check_nodes(site: &Site, cluster: &Cluster) -> Result<()> {
-    let told = cluster::describe(cluster)?;
+async fn check_nodes(site: &Site, kubectl: &Kubectl) -> Result<()> {
+    let told = cluster::describe(kubectl, NAME)?;
     let nodes = told["nodes"].as_array().context("no nodes")?;
     let uuids: BTreeSet<String> =
         nodes.iter().filter_map(|node| Some(node["systemUUID"].as_str()?.to_lowercase())).collect();
@@ -119,15 +119,14 @@ async fn check_nodes(site: &Site, cluster: &Cluster) -> Result<()> {
 }
 
 /// An image that is not on a node comes from the site's registry; one that the site does not have comes from nowhere.
-async fn registry(site: &Site, cluster: &Cluster, key: &Path) -> Result<()> {
+async fn registry(site: &Site, kubectl: &Kubectl, key: &Path) -> Result<()> {
     for (_, seen) in site.machines().await? {
         let id = seen.context("a machine is not known")?.system_id;
         let ssh = up::ssh(site, &id, key).await?;
         ask(&ssh, &format!("sudo ctr -n k8s.io images rm --sync {HELLO_IMAGE}"))?;
     }
-    traffic(cluster).await?;
+    traffic(kubectl).await?;
 
-    let kubectl = &cluster.kubectl;
     kubectl.run_with(&["apply", "-f", "-"], Some(NAMESPACE))?;
     kubectl.run_with(&["create", "-f", "-"], Some(ELSEWHERE))?;
     let mut deadline = Deadline::new(PODS_LIMIT, "the refusal of an image that the site does not have");

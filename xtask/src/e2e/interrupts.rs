@@ -18,8 +18,19 @@ use crate::{
     up,
 };
 
-const PHASES: [&str; 10] =
-    ["packages", "build", "lab", "commission", "engine", "apply", "machines", "nodes", "dns", "ssh"];
+const PHASES: [&str; 11] = [
+    "packages",
+    "build",
+    "lab",
+    "commission",
+    "gateway",
+    "order",
+    "machines",
+    "nodes",
+    "dns",
+    "hello",
+    "ssh",
+];
 
 /// Does all that to a rack in `dir`.
 pub fn run(dir: &Path) -> Result<()> {

@@ -13,7 +13,8 @@ use rack::PowerAction;
 use super::{check_deployed, lab_machine};
 use crate::{
     narrate::{self, Narrator},
-    site::{Bundle, Machines, REGION, Roles, Site},
+    roles::{REGION, Roles},
+    site::{Bundle, Machines, Site},
     up,
 };
 

@@ -13,7 +13,8 @@ use rack::Cable;
 use super::lab_machine;
 use crate::{
     narrate::{self, Narrator},
-    site::{Bundle, Machines, Roles, Site},
+    roles::Roles,
+    site::{Bundle, Machines, Site},
     up,
 };
 

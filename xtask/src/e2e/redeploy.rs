@@ -11,7 +11,8 @@ use rack::PowerState;
 use super::{ask, check_deployed, lab_machine, release, snapshot::Snapshot};
 use crate::{
     narrate::{self, Narrator},
-    site::{Bundle, Machines, Roles, Site},
+    roles::Roles,
+    site::{Bundle, Machines, Site},
     up,
 };
 

@@ -17,7 +17,8 @@ use super::{cluster as whole, kills::Lots};
 use crate::{
     cluster::{self, Deadline, NAME},
     narrate::{self, Narrator},
-    site::{Bundle, ENGINE, Machines, REGION, Roles, Site},
+    roles::{ENGINE, REGION, Roles},
+    site::{Bundle, Machines, Site},
     up,
 };
 

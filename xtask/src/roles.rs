@@ -1,0 +1,255 @@
+//! What runs in a lab beside its machines: programs, their configuration files, the ports that lead to them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
+use rack::{Cloud, Options, Place, PortForward, Program, Rules};
+use serde::Serialize;
+
+use crate::site::Bundle;
+
+/// The region among the lab's programs.
+pub const REGION: &str = "region";
+/// The gateway, with its engine, among the lab's programs; or an engine alone.
+pub const ENGINE: &str = "engine";
+/// The plane among the lab's programs.
+pub const PLANE: &str = "plane";
+/// The region's API among the lab's forwards.
+pub const REGION_API: &str = "region-api";
+/// The engine's API among the lab's forwards.
+pub const ENGINE_API: &str = "engine-api";
+/// The plane's port among the lab's forwards.
+pub const PLANE_API: &str = "plane-api";
+/// The site's own address.
+pub const ADDRESS: &str = "10.20.0.1";
+/// Port of the site's registry.
+pub const REGISTRY_PORT: u16 = 5000;
+/// Port of a Kubernetes API: the engine's and nodes'.
+pub const KUBERNETES_PORT: u16 = 6443;
+/// Where the plane is, seen from the site.
+const PLANE_ADDRESS: &str = "10.99.0.1";
+/// The plane's port.
+const PLANE_PORT: u16 = 443;
+/// Where a pairing code is put for the gateway, in the lab's folder.
+pub const PAIRING_CODE: &str = "pairing-code";
+/// The plane's first user.
+pub const ADMIN: &str = "admin@example.com";
+
+/// What runs in a lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Roles {
+    /// A region.
+    Region,
+    /// A region, and an engine with our provider and a registry.
+    RegionAndEngine,
+    /// A region and a gateway with its engine, and a plane in the cloud, which the site alone can reach.
+    Everything,
+}
+
+/// The region's configuration, as far as the lab sets it.
+#[derive(Serialize)]
+struct RegionFile<'a> {
+    data: PathBuf,
+    admin_key_file: PathBuf,
+    ephemeral: &'a Path,
+    images: &'a [PathBuf],
+    network: [NetworkTable; 1],
+    bmc: Vec<BmcTable>,
+}
+
+#[derive(Serialize)]
+struct NetworkTable {
+    interface: &'static str,
+    cidr: &'static str,
+    address: &'static str,
+    gateway: &'static str,
+    dynamic: [&'static str; 2],
+    reserved: [[&'static str; 2]; 1],
+}
+
+#[derive(Serialize)]
+struct BmcTable {
+    address: String,
+    user: String,
+    password: String,
+    ca_file: PathBuf,
+}
+
+/// The configuration of a gateway, or of an engine alone.
+#[derive(Serialize)]
+struct GatewayFile<'a> {
+    data: PathBuf,
+    bundle: &'a Path,
+    listen: String,
+    dns: &'static str,
+    /// An engine's own; a gateway's clusters bring theirs along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maas: Option<MaasTable>,
+    registry: RegistryTable,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plane: Option<PlaneTable>,
+}
+
+#[derive(Serialize)]
+struct MaasTable {
+    url: String,
+    api_key_file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct RegistryTable {
+    listen: String,
+}
+
+#[derive(Serialize)]
+struct PlaneTable {
+    address: String,
+    pairing_code_file: PathBuf,
+}
+
+/// The plane's configuration.
+#[derive(Serialize)]
+struct PlaneFile {
+    data: PathBuf,
+    listen: String,
+    names: [&'static str; 2],
+    admin: AdminTable,
+}
+
+#[derive(Serialize)]
+struct AdminTable {
+    organization: &'static str,
+    email: &'static str,
+    password_file: PathBuf,
+    api_key_file: PathBuf,
+}
+
+impl Roles {
+    /// Writes the programs' configuration files, and adds programs and forwards to a lab's options.
+    pub fn lay_out(self, dir: &Path, bundle: &Bundle, options: &mut Options) -> Result<()> {
+        let mut run = |name: &str, place, words: &[&str], config: &str| -> Result<()> {
+            let file = dir.join(format!("{name}.toml"));
+            fs::write(&file, config)?;
+            options.programs.push(program(bundle, name, place, words, &file));
+            Ok(())
+        };
+        let region = region(dir, bundle, &options.bmc, options.machines.len());
+        run(REGION, Place::Site, &["region", "run"], &toml::to_string(&region)?)?;
+        match self {
+            Self::Region => {}
+            Self::RegionAndEngine => {
+                let words = ["gateway", "engine", "run"];
+                run(ENGINE, Place::Site, &words, &toml::to_string(&gateway(dir, bundle, None))?)?;
+            }
+            Self::Everything => {
+                run(PLANE, Place::Cloud, &["plane", "run"], &toml::to_string(&plane(dir)?)?)?;
+                let table = PlaneTable {
+                    address: format!("{PLANE_ADDRESS}:{PLANE_PORT}"),
+                    pairing_code_file: dir.join(PAIRING_CODE),
+                };
+                let config = toml::to_string(&gateway(dir, bundle, Some(table)))?;
+                run(ENGINE, Place::Site, &["gateway", "run"], &config)?;
+            }
+        }
+        options.forwards = vec![forward(REGION_API, 5240), forward("region-boot", 5248)];
+        if self != Self::Region {
+            options.forwards.push(forward(ENGINE_API, KUBERNETES_PORT));
+            options.forwards.extend(options.machines.iter().map(|machine| PortForward {
+                machine: Some(machine.name.clone()),
+                ..forward(&node_api(&machine.name), KUBERNETES_PORT)
+            }));
+        }
+        if self == Self::Everything {
+            options.forwards.push(PortForward { place: Place::Cloud, ..forward(PLANE_API, PLANE_PORT) });
+            let rules = Rules { to_cloud: vec![PLANE_PORT], to_site: Vec::new() };
+            options.cloud = Some(Cloud { rules, ..Cloud::default() });
+        }
+        Ok(())
+    }
+}
+
+fn region<'a>(dir: &Path, bundle: &'a Bundle, account: &rack::Account, machines: usize) -> RegionFile<'a> {
+    let bmc = (0..machines).map(|number| BmcTable {
+        address: format!("https://10.20.0.{}", 101 + number),
+        user: account.username.clone(),
+        password: account.password.clone(),
+        ca_file: dir.join("ca/ca.pem"),
+    });
+    RegionFile {
+        data: dir.join("region"),
+        admin_key_file: dir.join("admin.key"),
+        ephemeral: &bundle.ephemeral,
+        images: &bundle.images,
+        network: [NetworkTable {
+            interface: "br0",
+            cidr: "10.20.0.0/24",
+            address: ADDRESS,
+            // Leads nowhere but to the cloud's open ports; nodes of Kubernetes want to have one all the same.
+            gateway: ADDRESS,
+            dynamic: ["10.20.0.150", "10.20.0.249"],
+            reserved: [["10.20.0.1", "10.20.0.120"]],
+        }],
+        bmc: bmc.collect(),
+    }
+}
+
+fn gateway<'a>(dir: &Path, bundle: &'a Bundle, plane: Option<PlaneTable>) -> GatewayFile<'a> {
+    let maas = MaasTable { url: maas_url(), api_key_file: dir.join("admin.key") };
+    GatewayFile {
+        data: dir.join("engine"),
+        bundle: bundle.components.folder(),
+        listen: format!("{ADDRESS}:{KUBERNETES_PORT}"),
+        dns: ADDRESS,
+        maas: plane.is_none().then_some(maas),
+        registry: RegistryTable { listen: format!("{ADDRESS}:{REGISTRY_PORT}") },
+        plane,
+    }
+}
+
+fn plane(dir: &Path) -> Result<PlaneFile> {
+    let password_file = dir.join("plane.password");
+    if !password_file.exists() {
+        write_private(&password_file, &secrets::random_token(12))?;
+    }
+    let api_key_file = dir.join("plane.key");
+    Ok(PlaneFile {
+        data: dir.join("plane"),
+        listen: format!("{PLANE_ADDRESS}:{PLANE_PORT}"),
+        names: ["127.0.0.1", PLANE_ADDRESS],
+        admin: AdminTable { organization: "Lab", email: ADMIN, password_file, api_key_file },
+    })
+}
+
+/// The region's API, seen from the site.
+pub fn maas_url() -> String {
+    format!("http://{ADDRESS}:5240/MAAS")
+}
+
+/// The Kubernetes API of a machine among the lab's forwards.
+pub fn node_api(machine: &str) -> String {
+    format!("{machine}-api")
+}
+
+fn program(bundle: &Bundle, name: &str, place: Place, words: &[&str], config: &Path) -> Program {
+    let path = |path: &Path| path.display().to_string();
+    let words = words.iter().map(|&word| word.to_owned());
+    let command =
+        [path(&bundle.program)].into_iter().chain(words).chain(["--config".to_owned(), path(config)]);
+    Program { name: name.to_owned(), place, command: command.collect() }
+}
+
+fn forward(name: &str, port: u16) -> PortForward {
+    PortForward { name: name.to_owned(), place: Place::Site, machine: None, port, listen_port: 0 }
+}
+
+/// Writes a file that its owner alone can read.
+pub fn write_private(file: &Path, text: &str) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = fs::File::options();
+    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(file)?;
+    std::io::Write::write_all(&mut file, text.as_bytes())?;
+    Ok(())
+}
