@@ -1,4 +1,4 @@
-//! A Kubernetes cluster on the rack, made through Cluster API's objects.
+//! Kubernetes: the gateway's engine, and clusters.
 #![allow(clippy::indexing_slicing, reason = "of a JSON value: what is missing reads as null")]
 
 use std::{
@@ -8,20 +8,16 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use intent::{Intent, label};
-use rack::MachineStatus;
 use serde_json::{Value, json};
 
 use crate::{
     kubectl::Kubectl,
-    narrate::{self, Narrator},
-    roles::{self, write_private},
+    narrate,
+    roles::{ENGINE_API, GATEWAY},
     site::{self, Bundle, Site},
     up,
 };
 
-/// The cluster that `up` makes, and its namespace in the engine.
-pub const NAME: &str = "demo";
 /// How long an engine may take until its API answers and everything in it is installed.
 const ENGINE_LIMIT: Duration = Duration::from_mins(2);
 /// Pause between the first two looks.
@@ -29,29 +25,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// Pause between the last two.
 const LOOK_SELDOM: Duration = Duration::from_secs(3);
 
-/// Makes the cluster, or goes on where an earlier call stopped.
-pub async fn create(
-    narrator: &mut Narrator,
-    site: &Site,
-    bundle: &Bundle,
-    engine: &Kubectl,
-) -> Result<Kubectl> {
-    narrator.step("apply", || apply(site, bundle, engine, NAME))?;
-    narrator.phase("machines", machines(engine, NAME)).await?;
-    let ready = async {
-        let kubectl = kubeconfig(site, bundle, engine, NAME).await?;
-        nodes(&kubectl).await.map(|()| kubectl)
-    };
-    let kubectl = narrator.phase("nodes", ready).await?;
-    narrator.phase("dns", dns(&kubectl)).await?;
-    Ok(kubectl)
-}
-
 /// Waits until the engine of the lab answers and has what Cluster API needs.
 pub async fn engine(site: &Site, bundle: &Bundle) -> Result<Kubectl> {
-    let (given, own) = (site.dir.join("engine/admin.kubeconfig"), site.dir.join("engine.kubeconfig"));
-    let address = site.forward(roles::ENGINE_API).await?;
-    let log = site.dir.join("engine.log");
+    let (given, own) = (site.dir.join(GATEWAY).join("admin.kubeconfig"), site.dir.join("engine.kubeconfig"));
+    let address = site.forward(ENGINE_API).await?;
+    let log = site.dir.join("gateway.log");
     let kubectl = Kubectl::new(&bundle.components, &own)?;
     let mut deadline = Deadline::new(ENGINE_LIMIT, "the engine");
     loop {
@@ -69,8 +47,9 @@ pub async fn engine(site: &Site, bundle: &Bundle) -> Result<Kubectl> {
     }
 }
 
-/// Whether the provider's webhooks answer: everything else of the engine is ready then.
+/// Whether the provider's webhooks answer and the gateway keeps its orders: everything else is ready then.
 fn ready(engine: &Kubectl) -> Result<()> {
+    engine.run(&["get", "customresourcedefinition", "siteclusters.gateway.bessemer.local"])?;
     let probe = json!({"apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "kind": "MaasCluster",
                        "metadata": {"name": "probe", "namespace": "default"}, "spec": {"dnsDomain": "maas"}});
     engine.run_with(&["create", "--dry-run=server", "-f", "-"], Some(&probe.to_string()))?;
@@ -81,78 +60,6 @@ fn ready(engine: &Kubectl) -> Result<()> {
                                                       "kind": "MaasCluster", "name": "probe"}}});
     engine.run_with(&["create", "--dry-run=server", "-f", "-"], Some(&probe.to_string()))?;
     Ok(())
-}
-
-/// Applies the objects of a cluster of one control plane and one worker.
-pub fn apply(site: &Site, bundle: &Bundle, engine: &Kubectl, name: &str) -> Result<()> {
-    let intent = intent(site, bundle, &uid(engine, name)?, name)?;
-    let objects = intent::render(&intent)?;
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
-    engine.run_with(&["apply", "--server-side", "--force-conflicts", "-f", "-"], Some(&list.to_string()))?;
-    Ok(())
-}
-
-/// The id of the cluster that is there, else a new one.
-fn uid(engine: &Kubectl, name: &str) -> Result<String> {
-    let there = engine.json(&["get", "cluster", name, "-n", name, "--ignore-not-found"])?;
-    let known = there["metadata"]["labels"][label::CLUSTER_UID].as_str();
-    Ok(known.map_or_else(|| secrets::random_token(12), str::to_owned))
-}
-
-fn intent(site: &Site, bundle: &Bundle, uid: &str, name: &str) -> Result<Intent> {
-    let pool = |name: &str, role: &str, memory: u32| {
-        json!({"name": name, "role": role, "replicas": 1, "image": bundle.node_image, "minCPU": 1,
-               "minMemoryMiB": memory})
-    };
-    let ca = site.dir.join("engine/pki/ca.crt");
-    let intent = json!({
-        "schemaVersion": intent::SCHEMA,
-        "uid": uid,
-        "name": name,
-        "namespace": name,
-        "kubernetesVersion": bundle.components.kubernetes().trim_start_matches('v'),
-        "endpoint": {"dnsDomain": "maas"},
-        "network": {"nodes": ["10.20.0.0/24"]},
-        "pools": [pool("control", "control-plane", 2048), pool("workers", "worker", 1024)],
-        "layers": [{"name": "cni", "manifests": fs::read_to_string(bundle.components.manifest("cni.yaml")?)?}],
-        "registry": {
-            "url": format!("https://{}:{}", roles::ADDRESS, roles::REGISTRY_PORT),
-            "ca": fs::read_to_string(&ca).with_context(|| format!("cannot read {}", ca.display()))?,
-        },
-    });
-    Ok(Intent::from_json(&intent.to_string())?)
-}
-
-/// Waits until the cluster's machines are provisioned, telling how each stands.
-pub async fn machines(engine: &Kubectl, name: &str) -> Result<()> {
-    let mut told = BTreeMap::new();
-    let mut deadline = Deadline::new(up::LIMIT, "the machines of the cluster");
-    loop {
-        // An API that is away for a moment comes back.
-        let all = match engine.items(&["get", "machines.cluster.x-k8s.io,maasmachines", "-n", name]) {
-            Ok(all) => all,
-            Err(error) => {
-                deadline.note(&error.to_string());
-                deadline.pause().await?;
-                continue;
-            }
-        };
-        for object in &all {
-            tell(&mut told, object);
-        }
-        let of = |kind: &str| all.iter().filter(|object| object["kind"] == kind).collect::<Vec<_>>();
-        let provisioned = |machine: &&Value| {
-            machine["status"]["initialization"]["infrastructureProvisioned"] == true
-                && machine["status"]["nodeRef"]["name"].is_string()
-        };
-        let machines = of("Machine");
-        if machines.len() == 2 && machines.iter().all(provisioned) {
-            return Ok(());
-        }
-        let sentences: Vec<String> = machines.into_iter().map(sentence).collect();
-        deadline.note(&sentences.join("; "));
-        deadline.pause().await?;
-    }
 }
 
 /// Says how an object stands, when that has changed.
@@ -183,34 +90,6 @@ pub fn sentence(object: &Value) -> String {
         text(&object["metadata"]["name"]),
         parts.collect::<Vec<_>>().join(": ")
     )
-}
-
-/// Writes the cluster's kubeconfig as it is good on this host: by the lab's forward to the control plane's machine.
-async fn kubeconfig(site: &Site, bundle: &Bundle, engine: &Kubectl, name: &str) -> Result<Kubectl> {
-    let file = site.dir.join(format!("{name}.kubeconfig"));
-    let template = "go-template={{.data.value|base64decode}}";
-    let text = engine.run(&["get", "secret", &format!("{name}-kubeconfig"), "-n", name, "-o", template])?;
-    write_private(&file, &text)?;
-    let kubectl = Kubectl::new(&bundle.components, &file)?;
-    let view = kubectl.json(&["config", "view"])?;
-    let server = view["clusters"][0]["cluster"]["server"].as_str().unwrap_or_default();
-    let host = server.trim_start_matches("https://").rsplit_once(':').map_or(server, |(host, _)| host);
-    let control = control_plane(site, engine, name).await?;
-    let forward = site.forward(&roles::node_api(&control.name)).await?;
-    let (server, host) = (format!("--server=https://{forward}"), format!("--tls-server-name={host}"));
-    kubectl.run(&["config", "set-cluster", name, &server, &host])?;
-    Ok(kubectl)
-}
-
-/// The lab's machine that is the cluster's first control plane.
-pub async fn control_plane(site: &Site, engine: &Kubectl, name: &str) -> Result<MachineStatus> {
-    let label = "cluster.x-k8s.io/control-plane";
-    let machines = engine.items(&["get", "maasmachines", "-n", name, "-l", label])?;
-    let id = machines.first().and_then(|machine| machine["spec"]["systemID"].as_str());
-    let id = id.context("the control plane has no machine yet")?;
-    let all = site.machines().await?;
-    let found = all.into_iter().find(|(_, seen)| seen.as_ref().is_some_and(|seen| seen.system_id == id));
-    Ok(found.with_context(|| format!("the lab has no machine {id}"))?.0)
 }
 
 /// Waits until every node is Ready.
@@ -267,41 +146,6 @@ pub fn describe(kubectl: &Kubectl, name: &str) -> Result<Value> {
         })
         .collect();
     Ok(json!({"name": name, "nodes": nodes}))
-}
-
-/// Deletes a cluster: its `Cluster`, and when that is gone, the namespace with the rest.
-pub async fn delete(engine: &Kubectl, name: &str) -> Result<()> {
-    let mut told = BTreeMap::new();
-    let mut deadline = Deadline::new(up::LIMIT, "the deletion of the cluster");
-    loop {
-        match deleted(engine, name, &mut told) {
-            Ok(left) if left.is_empty() => return Ok(()),
-            Ok(left) => deadline.note(&left),
-            // An API that is away for a moment comes back.
-            Err(error) => deadline.note(&error.to_string()),
-        }
-        deadline.pause().await?;
-    }
-}
-
-/// Takes the next step of a deletion; what is left, empty at its end.
-fn deleted(engine: &Kubectl, name: &str, told: &mut BTreeMap<String, String>) -> Result<String> {
-    const KINDS: &str = "clusters.cluster.x-k8s.io,machines.cluster.x-k8s.io,maasmachines,maasclusters";
-    let left = engine.items(&["get", KINDS, "-n", name])?;
-    for object in &left {
-        tell(told, object);
-    }
-    if left
-        .iter()
-        .any(|object| object["kind"] == "Cluster" && object["metadata"]["deletionTimestamp"].is_null())
-    {
-        engine.run(&["delete", "cluster", name, "-n", name, "--wait=false", "--ignore-not-found"])?;
-    } else if left.is_empty() {
-        engine.run(&["delete", "namespace", name, "--wait=false", "--ignore-not-found"])?;
-        let namespace = engine.json(&["get", "namespace", name, "--ignore-not-found"])?;
-        return Ok(if namespace.is_null() { String::new() } else { format!("namespace {name}") });
-    }
-    Ok(left.iter().map(sentence).collect::<Vec<_>>().join("; "))
 }
 
 /// A wait with an end, and what was seen last.

@@ -48,8 +48,23 @@ pub fn files(dir: &Path) -> Vec<String> {
     found
 }
 
+/// A process that works for a lab.
+#[derive(Debug)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// Its program, as the kernel names it.
+    pub program: String,
+    /// Its command line.
+    pub arguments: String,
+    /// It runs in one of the machines.
+    inside: bool,
+    /// Its environment names the lab's folder, or its command line does.
+    named: bool,
+}
+
 /// Processes of the lab's own, and those in its machines: the first by their arguments, the others by their group.
-fn processes(name: &str, dir: &Path) -> Vec<String> {
+pub fn of_lab(name: &str, dir: &Path) -> Vec<Process> {
     let (group, folder) = (format!("/bsm-{name}/"), dir.display().to_string());
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -58,24 +73,41 @@ fn processes(name: &str, dir: &Path) -> Vec<String> {
             let bytes = fs::read(entry.path().join(file)).unwrap_or_default();
             String::from_utf8_lossy(&bytes).replace('\0', " ")
         };
-        let (program, arguments) = (read("comm").trim().to_owned(), read("cmdline"));
-        let ours = PROGRAMS.contains(&program.as_str())
-            && (arguments.contains(&folder) || read("environ").contains(&folder));
+        let (program, arguments) = (read("comm").trim().to_owned(), read("cmdline").trim().to_owned());
         let inside = read("cgroup").lines().any(|line| format!("{line}/").contains(&group));
+        let named = arguments.contains(&folder) || read("environ").contains(&folder);
         let dead = read("stat").rsplit(") ").next().is_some_and(|rest| rest.starts_with(['Z', 'X']));
-        if (ours || inside) && !dead {
-            found.push(format!("{pid} {} {}", program, arguments.trim()));
+        if (inside || named) && !dead {
+            found.push(Process { pid, program, arguments, inside, named });
         }
     }
     found
 }
 
+/// MiB that processes have in memory, what they share counted once.
+pub fn memory(processes: &[Process]) -> f64 {
+    let share = |process: &Process| {
+        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", process.pid)).unwrap_or_default();
+        let kib = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+        kib.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or_default()
+    };
+    processes.iter().map(share).sum::<f64>() / 1024.0
+}
+
+fn processes(name: &str, dir: &Path) -> Vec<String> {
+    let ours =
+        |process: &Process| process.inside || process.named && PROGRAMS.contains(&process.program.as_str());
+    let all = of_lab(name, dir).into_iter().filter(ours);
+    all.map(|process| format!("{} {} {}", process.pid, process.program, process.arguments)).collect()
+}
+
 fn namespaces(name: &str) -> Vec<String> {
-    let (site, machines) = (format!("bsm-{name}-site"), format!("bsm-{name}."));
+    let (own, machines) =
+        (["site", "cloud"].map(|place| format!("bsm-{name}-{place}")), format!("bsm-{name}."));
     let entries = fs::read_dir("/run/netns").into_iter().flatten().flatten();
     let mut found: Vec<String> = entries
         .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|namespace| *namespace == site || namespace.starts_with(&machines))
+        .filter(|namespace| own.contains(namespace) || namespace.starts_with(&machines))
         .collect();
     found.sort_unstable();
     found

@@ -13,8 +13,8 @@ use crate::site::Bundle;
 
 /// The region among the lab's programs.
 pub const REGION: &str = "region";
-/// The gateway, with its engine, among the lab's programs; or an engine alone.
-pub const ENGINE: &str = "engine";
+/// The gateway, with its engine, among the lab's programs, and its data in the lab's folder.
+pub const GATEWAY: &str = "gateway";
 /// The plane among the lab's programs.
 pub const PLANE: &str = "plane";
 /// The region's API among the lab's forwards.
@@ -24,11 +24,11 @@ pub const ENGINE_API: &str = "engine-api";
 /// The plane's port among the lab's forwards.
 pub const PLANE_API: &str = "plane-api";
 /// The site's own address.
-pub const ADDRESS: &str = "10.20.0.1";
+const ADDRESS: &str = "10.20.0.1";
 /// Port of the site's registry.
-pub const REGISTRY_PORT: u16 = 5000;
+const REGISTRY_PORT: u16 = 5000;
 /// Port of a Kubernetes API: the engine's and nodes'.
-pub const KUBERNETES_PORT: u16 = 6443;
+const KUBERNETES_PORT: u16 = 6443;
 /// Where the plane is, seen from the site.
 const PLANE_ADDRESS: &str = "10.99.0.1";
 /// The plane's port.
@@ -43,8 +43,6 @@ pub const ADMIN: &str = "admin@example.com";
 pub enum Roles {
     /// A region.
     Region,
-    /// A region, and an engine with our provider and a registry.
-    RegionAndEngine,
     /// A region and a gateway with its engine, and a plane in the cloud, which the site alone can reach.
     Everything,
 }
@@ -78,25 +76,15 @@ struct BmcTable {
     ca_file: PathBuf,
 }
 
-/// The configuration of a gateway, or of an engine alone.
+/// The gateway's configuration.
 #[derive(Serialize)]
 struct GatewayFile<'a> {
     data: PathBuf,
     bundle: &'a Path,
     listen: String,
     dns: &'static str,
-    /// An engine's own; a gateway's clusters bring theirs along.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    maas: Option<MaasTable>,
     registry: RegistryTable,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    plane: Option<PlaneTable>,
-}
-
-#[derive(Serialize)]
-struct MaasTable {
-    url: String,
-    api_key_file: PathBuf,
+    plane: PlaneTable,
 }
 
 #[derive(Serialize)]
@@ -138,35 +126,16 @@ impl Roles {
         };
         let region = region(dir, bundle, &options.bmc, options.machines.len());
         run(REGION, Place::Site, &["region", "run"], &toml::to_string(&region)?)?;
-        match self {
-            Self::Region => {}
-            Self::RegionAndEngine => {
-                let words = ["gateway", "engine", "run"];
-                run(ENGINE, Place::Site, &words, &toml::to_string(&gateway(dir, bundle, None))?)?;
-            }
-            Self::Everything => {
-                run(PLANE, Place::Cloud, &["plane", "run"], &toml::to_string(&plane(dir)?)?)?;
-                let table = PlaneTable {
-                    address: format!("{PLANE_ADDRESS}:{PLANE_PORT}"),
-                    pairing_code_file: dir.join(PAIRING_CODE),
-                };
-                let config = toml::to_string(&gateway(dir, bundle, Some(table)))?;
-                run(ENGINE, Place::Site, &["gateway", "run"], &config)?;
-            }
-        }
         options.forwards = vec![forward(REGION_API, 5240), forward("region-boot", 5248)];
-        if self != Self::Region {
-            options.forwards.push(forward(ENGINE_API, KUBERNETES_PORT));
-            options.forwards.extend(options.machines.iter().map(|machine| PortForward {
-                machine: Some(machine.name.clone()),
-                ..forward(&node_api(&machine.name), KUBERNETES_PORT)
-            }));
+        if self == Self::Region {
+            return Ok(());
         }
-        if self == Self::Everything {
-            options.forwards.push(PortForward { place: Place::Cloud, ..forward(PLANE_API, PLANE_PORT) });
-            let rules = Rules { to_cloud: vec![PLANE_PORT], to_site: Vec::new() };
-            options.cloud = Some(Cloud { rules, ..Cloud::default() });
-        }
+        run(PLANE, Place::Cloud, &["plane", "run"], &toml::to_string(&plane(dir)?)?)?;
+        run(GATEWAY, Place::Site, &["gateway", "run"], &toml::to_string(&gateway(dir, bundle))?)?;
+        options.forwards.push(forward(ENGINE_API, KUBERNETES_PORT));
+        options.forwards.push(PortForward { place: Place::Cloud, ..forward(PLANE_API, PLANE_PORT) });
+        let rules = Rules { to_cloud: vec![PLANE_PORT], to_site: Vec::new() };
+        options.cloud = Some(Cloud { rules, ..Cloud::default() });
         Ok(())
     }
 }
@@ -196,16 +165,17 @@ fn region<'a>(dir: &Path, bundle: &'a Bundle, account: &rack::Account, machines:
     }
 }
 
-fn gateway<'a>(dir: &Path, bundle: &'a Bundle, plane: Option<PlaneTable>) -> GatewayFile<'a> {
-    let maas = MaasTable { url: maas_url(), api_key_file: dir.join("admin.key") };
+fn gateway<'a>(dir: &Path, bundle: &'a Bundle) -> GatewayFile<'a> {
     GatewayFile {
-        data: dir.join("engine"),
+        data: dir.join(GATEWAY),
         bundle: bundle.components.folder(),
         listen: format!("{ADDRESS}:{KUBERNETES_PORT}"),
         dns: ADDRESS,
-        maas: plane.is_none().then_some(maas),
         registry: RegistryTable { listen: format!("{ADDRESS}:{REGISTRY_PORT}") },
-        plane,
+        plane: PlaneTable {
+            address: format!("{PLANE_ADDRESS}:{PLANE_PORT}"),
+            pairing_code_file: dir.join(PAIRING_CODE),
+        },
     }
 }
 
@@ -226,11 +196,6 @@ fn plane(dir: &Path) -> Result<PlaneFile> {
 /// The region's API, seen from the site.
 pub fn maas_url() -> String {
     format!("http://{ADDRESS}:5240/MAAS")
-}
-
-/// The Kubernetes API of a machine among the lab's forwards.
-pub fn node_api(machine: &str) -> String {
-    format!("{machine}-api")
 }
 
 fn program(bundle: &Bundle, name: &str, place: Place, words: &[&str], config: &Path) -> Program {

@@ -93,8 +93,6 @@ pub struct Bundle {
     pub components: Components,
     /// Folders of disk images.
     pub images: Vec<PathBuf>,
-    /// The image of Kubernetes' nodes, as MAAS names it.
-    pub node_image: String,
 }
 
 impl Bundle {
@@ -122,19 +120,11 @@ impl Bundle {
         let agent = bundle::agent_binary(&root)?;
         let ephemeral = bundle::ephemeral::build(&cache, &agent, &say)?;
         let components = bundle::components::build(&cache, &say)?;
-        let node = Recipe::node(&components);
-        let node_image = [node.name().0, &node.name().1].join("/");
-        let images = [Recipe::debian("bookworm"), Recipe::debian("trixie"), node]
+        let images = [Recipe::debian("bookworm"), Recipe::debian("trixie"), Recipe::node(&components)]
             .iter()
             .map(|recipe| bundle::image::build(&cache, recipe, &say))
             .collect::<Result<_, _>>()?;
-        Ok(Self {
-            program: shell::target().join("debug/bessemer"),
-            ephemeral,
-            components,
-            images,
-            node_image,
-        })
+        Ok(Self { program: shell::target().join("debug/bessemer"), ephemeral, components, images })
     }
 }
 
@@ -264,13 +254,6 @@ impl Site {
                 (machine, seen)
             })
             .collect())
-    }
-
-    /// What the region calls a machine of the lab.
-    pub async fn system_id(&self, machine: &MachineStatus) -> Result<String> {
-        let all = self.machines().await?;
-        let seen = all.into_iter().find(|(other, _)| other.uuid == machine.uuid).and_then(|(_, seen)| seen);
-        Ok(seen.with_context(|| format!("the region does not know {}", machine.name))?.system_id)
     }
 
     /// Waits until `done` says so of a machine, telling each change; fails when it fails or time is up.

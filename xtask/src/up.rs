@@ -17,10 +17,9 @@ use serde_json::json;
 
 use crate::{
     cluster,
-    kubectl::Kubectl,
     narrate::{self, Narrator, Output},
-    ordered::{self, Plane},
     packages,
+    plane::{self, Layers, Made, Plane},
     roles::{ADMIN, Roles},
     site::{Bundle, Machines, Site, Started},
 };
@@ -48,39 +47,30 @@ pub fn up(machines: Machines, output: Output) -> Result<()> {
         };
         let key = narrator.phase("commission", ready).await?;
         let plane = Plane::join(&site).await?;
-        let made = order(&mut narrator, &site, &bundle, &plane).await?;
+        let made = whole(&mut narrator, &site, &bundle, &plane).await?;
         let ssh = narrator.phase("ssh", ssh(&site, &made.control, &key)).await?;
         let mut summary = summary(site, &narrator, ssh).await?;
-        summary.json["cluster"] = cluster::describe(&made.kubectl, ordered::NAME)?;
+        let file = |name: &str| summary.site.dir.join(name);
+        let about = json!({"url": plane.url, "ca": plane.ca, "key_file": file("plane.key"), "user": ADMIN,
+                           "password_file": file("plane.password")});
+        let gateways = plane.overlords().await?.into_iter();
+        let gateways = gateways.map(
+            |one| json!({"name": one.metadata.name, "uid": one.metadata.uid, "state": one.status.state}),
+        );
+        summary.json["plane"] = about;
+        summary.json["gateways"] = gateways.collect();
+        summary.json["cluster"] = cluster::describe(&made.kubectl, plane::NAME)?;
         summary.json["kubeconfig"] = json!(made.kubectl.config);
-        summary.json["plane"] = json!({"url": plane.url, "ca": plane.ca, "key_file": summary.site.dir.join("plane.key"),
-                                       "user": ADMIN, "password_file": summary.site.dir.join("plane.password")});
-        summary.json["gateways"] = json!(plane.gateways().await?);
         report(&summary, &narrator, output);
         Ok(())
     })
 }
 
-/// A cluster that was ordered and runs.
-struct Made {
-    kubectl: Kubectl,
-    /// MAAS's id of its control plane's machine.
-    control: String,
-}
-
-/// Orders the cluster at the plane and follows it until its last layer answers.
-async fn order(narrator: &mut Narrator, site: &Site, bundle: &Bundle, plane: &Plane) -> Result<Made> {
-    let gateway = narrator.phase("gateway", plane.gateway(site)).await?;
-    let uid = narrator.phase("order", plane.order(site, bundle, &gateway)).await?;
-    let machines = narrator.phase("machines", plane.machines(&uid)).await?;
-    let ready = async {
-        let kubectl = plane.kubectl(site, bundle, &uid).await?;
-        cluster::nodes(&kubectl).await.map(|()| kubectl)
-    };
-    let kubectl = narrator.phase("nodes", ready).await?;
-    narrator.phase("dns", cluster::dns(&kubectl)).await?;
-    narrator.phase("hello", ordered::hello(&kubectl)).await?;
-    Ok(Made { kubectl, control: ordered::control_plane(&machines)?.to_owned() })
+/// The cluster that is ordered at the plane, up to an answer of its last layer.
+pub async fn whole(narrator: &mut Narrator, site: &Site, bundle: &Bundle, plane: &Plane) -> Result<Made> {
+    let made = plane.cluster(narrator, site, bundle, Layers::Hello).await?;
+    narrator.phase("hello", plane::hello(&made.kubectl)).await?;
+    Ok(made)
 }
 
 /// Takes the rack down: the cluster first, through the plane.
@@ -90,7 +80,7 @@ pub fn down() -> Result<()> {
     let program = crate::shell::target().join("debug/bessemer");
     runtime()?.block_on(async {
         if LabClient::new(&dir)?.status().await.is_ok()
-            && let Some(plane) = ordered::there(&dir).await
+            && let Some(plane) = Plane::there(&dir).await
         {
             eprintln!("deleting the cluster through the plane");
             if let Err(error) = plane.delete().await {

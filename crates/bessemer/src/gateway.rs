@@ -15,7 +15,7 @@ use cli::{Format, Session, text};
 use engine::{Phase, ProcessStatus, ProviderConfig, Status};
 use jiff::Timestamp;
 use secrets::ApiKey;
-use site::{Home, PairError};
+use site::{Finding, Home, PairError, Verdict};
 use tokio::sync::watch;
 use tunnel::{DialError, LinkState, PairingCode};
 
@@ -46,6 +46,12 @@ pub enum GatewayCommand {
     /// Show how the link to the plane stands
     Status {
         /// The running gateway's configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Check everything that the gateway needs, and say what to do; ends with 1 where something is in its way
+    Doctor {
+        /// The gateway's configuration file
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
@@ -185,6 +191,69 @@ pub fn status(config: &Path, form: Format, session: &mut Session<'_>) -> Result<
             ("", more.clone()),
         ])
     })?)
+}
+
+/// Checks a gateway and its engine.
+pub fn doctor(config: &Path, form: Format, session: &mut Session<'_>) -> Result<()> {
+    let config = Config::read(config, None)?;
+    let (home, plane) = (config.home()?, config.plane()?);
+    let mut findings = crate::runtime()?.block_on(site::doctor(&home, &plane.address, plane.proxy.as_ref()));
+    findings.extend(engine_findings(&config));
+    session.show(form, &findings, || {
+        let row = |finding: &Finding| {
+            let verdict = match finding.verdict {
+                Verdict::Good => "good",
+                Verdict::Odd => "odd",
+                Verdict::Bad => "BAD",
+            };
+            [finding.check.clone(), verdict.to_owned(), text::clean(&finding.message)]
+        };
+        text::table(["check", "", ""], findings.iter().map(row).collect(), "")
+    })?;
+    let bad = findings.iter().filter(|finding| finding.verdict == Verdict::Bad).count();
+    anyhow::ensure!(bad == 0, "{bad} of {} checks found something in the gateway's way", findings.len());
+    Ok(())
+}
+
+fn engine_findings(config: &Config) -> Vec<Finding> {
+    const CHECK: &str = "engine";
+    if !config.has_engine() {
+        return vec![Finding::odd(
+            CHECK,
+            "there is none: clusters cannot be made; give the configuration a bundle",
+        )];
+    }
+    let bundle = config.bundle.as_ref().filter(|bundle| !bundle.join("manifest.json").is_file());
+    let mut findings: Vec<Finding> = bundle
+        .map(|bundle| {
+            Finding::bad("bundle", format!("{} is no bundle: it has no manifest.json", bundle.display()))
+        })
+        .into_iter()
+        .collect();
+    findings.push(match engine::status(&config.data) {
+        Ok(Some(status)) if status.phase == Phase::Ready => {
+            let again = status.processes.iter().filter(|process| process.restarts > 0);
+            let again: Vec<String> =
+                again.map(|process| format!("{} ({} times)", process.name, process.restarts)).collect();
+            if again.is_empty() {
+                Finding::good(CHECK, format!("{} is ready", status.server))
+            } else {
+                Finding::odd(
+                    CHECK,
+                    format!("{} is ready; started again: {}", status.server, again.join(", ")),
+                )
+            }
+        }
+        Ok(Some(status)) => {
+            let trouble = status
+                .trouble
+                .unwrap_or_else(|| "it is not ready: bessemer gateway engine status".to_owned());
+            Finding::bad(CHECK, trouble)
+        }
+        Ok(None) => Finding::odd(CHECK, "it has not run yet: bessemer gateway run"),
+        Err(error) => Finding::bad(CHECK, error.to_string()),
+    });
+    findings
 }
 
 /// Runs an engine and what goes with it.

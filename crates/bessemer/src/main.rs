@@ -140,6 +140,9 @@ fn main() -> ExitCode {
         Command::Gateway(GatewayCommand::Status { config }) => {
             in_session(|session| gateway::status(&config, args.global.output, session))
         }
+        Command::Gateway(GatewayCommand::Doctor { config }) => {
+            in_session(|session| gateway::doctor(&config, args.global.output, session))
+        }
         Command::Gateway(GatewayCommand::AtPlane(command)) => match runtime() {
             Ok(runtime) => return runtime.block_on(cli::run_gateway(args.global, command)),
             Err(error) => Err(error),

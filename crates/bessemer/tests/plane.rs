@@ -216,6 +216,14 @@ impl Site {
         (gateway, client, account, profile)
     }
 
+    /// kubectl of a bundle with a kubeconfig of the folder: what it prints, and what it says.
+    fn kubectl(&self, bundle: &Path, file: &str, arguments: &[&str]) -> [String; 2] {
+        let mut command = Command::new(bundle.join("bin/kubectl"));
+        command.arg("--kubeconfig").arg(self.path(file)).arg("--cache-dir").arg(self.path("cache"));
+        let output = command.args(arguments).output().unwrap();
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
     fn maas_key(&self) -> String {
         fs::read_to_string(self.path("maas.key")).unwrap().trim().to_owned()
     }
@@ -391,6 +399,18 @@ async fn a_gateway_pairs_itself_by_a_code_in_a_file() {
     })
     .await;
 
+    let doctor = || {
+        let output = bessemer().args(["gateway", "doctor", "--config", &site.config()]).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (well, said) = doctor();
+    assert!(well && said.contains("lets it in") && said.contains("is connected"), "{said}");
+    let right = fs::read_to_string(site.path("gateway.toml")).unwrap();
+    fs::write(site.path("gateway.toml"), right.replace(&site.at, "127.0.3.9:1")).unwrap();
+    let (well, said) = doctor();
+    assert!(!well && said.contains("BAD") && said.contains("127.0.3.9:1"), "{said}");
+    fs::write(site.path("gateway.toml"), right).unwrap();
+
     // A code that is none ends it, with the file's name.
     fs::remove_dir_all(site.path("gateway")).unwrap();
     fs::write(&file, "bessemer1.half").unwrap();
@@ -544,6 +564,70 @@ fn cluster(name: &str, account: &str, profile: &str) -> Value {
                     "profiles": [{"uid": profile}]}})
 }
 
+/// What happened is told; a pool more, and the same one away again, down to Cluster API's objects; another key reaches
+/// the site too.
+async fn told_and_changed(
+    site: &Site,
+    bundle: &Path,
+    client: &Client,
+    order: &Value,
+    uid: &str,
+    account: &str,
+) {
+    let events = async || {
+        let path = format!("/v1/events/components/spectrocluster/{uid}?limit=0");
+        client.get::<v1::List<v1::Event>>(&path).await.unwrap().items
+    };
+    let told = events().await;
+    for (reason, by) in
+        [("Ordered", "user"), ("Waiting", "plane"), ("OrderTaken", "gateway"), ("State", "gateway")]
+    {
+        let is = |event: &&v1::Event| event.reason == reason;
+        let found = told.iter().find(is).unwrap_or_else(|| panic!("no {reason} among {told:#?}"));
+        assert!(found.source.component == by || reason == "OrderTaken", "{found:?}");
+    }
+    assert_eq!(told.last().unwrap().reason, "Ordered", "the latest comes first");
+
+    let pools = |path: &str| format!("/v1/cloudconfigs/maas/{uid}/machinePools{path}");
+    let mut another = order["spec"]["machinepoolconfig"][1].clone();
+    another["poolConfig"]["name"] = json!("more");
+    let refused = client.create(&pools(""), &another).await.unwrap_err();
+    assert_eq!(refusal(&refused), (400, "InsufficientMachines"), "{refused}");
+    another["poolConfig"]["size"] = json!(0);
+    assert_eq!(client.create(&pools(""), &another).await.unwrap(), "more");
+    let refused = client.create(&pools(""), &another).await.unwrap_err();
+    assert_eq!(refusal(&refused), (409, "ResourceAlreadyExists"));
+    let refused = client.create(&pools(""), &order["spec"]["machinepoolconfig"][0]).await.unwrap_err();
+    assert_eq!(refusal(&refused), (400, "InvalidRequest"));
+    let deployments = || {
+        let get = ["get", "machinedeployments", "-A", "-o", "name"];
+        site.kubectl(bundle, "gateway/admin.kubeconfig", &get)[0].matches("-more").count()
+    };
+    site.until("the pool is there", async || (deployments() == 1).then_some(())).await;
+    let told =
+        events().await.into_iter().any(|event| event.message.contains("pool more is added with 0 machines"));
+    assert!(told, "nobody tells of the pool");
+    let refused = client.call(Method::DELETE, &pools("/control"), None::<&()>).await.unwrap_err();
+    assert_eq!(refusal(&refused), (400, "InvalidRequest"));
+    client.call(Method::DELETE, &pools("/more"), None::<&()>).await.unwrap();
+    site.until("the pool is gone", async || (deployments() == 0).then_some(())).await;
+    let key = site.maas_key();
+    let again = site.account("", "rack", &key);
+    let mut again = again.clone();
+    again["metadata"]["annotations"] = json!({});
+    client.call(Method::PUT, &format!("/v1/cloudaccounts/maas/{account}"), Some(&again)).await.unwrap();
+    site.until("the site has the order with the key", async || {
+        let get = [
+            "get",
+            "siteclusters",
+            "-o",
+            "jsonpath={.items[0].spec.order.generation} {.items[0].status.applied[1]}",
+        ];
+        (site.kubectl(bundle, "gateway/admin.kubeconfig", &get)[0].trim() == "4 4").then_some(())
+    })
+    .await;
+}
+
 /// A cluster's life as far as it goes without machines: ordered while the site is away, brought there, applied to a
 /// real Cluster API, which says what it waits for; told by the gateway; deleted until nothing is left.
 #[tokio::test(flavor = "multi_thread")]
@@ -604,19 +688,9 @@ async fn a_cluster_is_ordered_and_deleted_through_the_tunnel() {
     // Its API is asked for through plane and gateway; that it does not answer yet is said by the client's own words.
     let own = client.text(&format!("{path}/assets/kubeconfigclient")).await.unwrap();
     fs::write(site.path("own.kubeconfig"), own.expose()).unwrap();
-    let kubectl = |site: &Site, file: &str, arguments: &[&str]| {
-        let mut command = Command::new(bundle.join("bin/kubectl"));
-        command
-            .arg("--kubeconfig")
-            .arg(site.path(file))
-            .arg("--cache-dir")
-            .arg(site.path("cache"))
-            .args(arguments);
-        let output = command.output().unwrap();
-        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap())
-    };
-    let [_, said] = kubectl(&site, "own.kubeconfig", &["get", "pods"]);
+    let [_, said] = site.kubectl(&bundle, "own.kubeconfig", &["get", "pods"]);
     assert!(said.contains("API server does not answer") || said.contains("at the site"), "{said}");
+    told_and_changed(&site, &bundle, &client, &order, &uid, &account).await;
     let found: v1::List<v1::ClusterSummary> = client
         .send(
             Method::POST,
@@ -645,8 +719,9 @@ async fn a_cluster_is_ordered_and_deleted_through_the_tunnel() {
     .await;
     site.until("the engine has forgotten it", async || {
         let [namespaces, _] =
-            kubectl(&site, "gateway/admin.kubeconfig", &["get", "namespaces", "-o", "name"]);
-        let [kept, _] = kubectl(&site, "gateway/admin.kubeconfig", &["get", "siteclusters", "-o", "name"]);
+            site.kubectl(&bundle, "gateway/admin.kubeconfig", &["get", "namespaces", "-o", "name"]);
+        let [kept, _] =
+            site.kubectl(&bundle, "gateway/admin.kubeconfig", &["get", "siteclusters", "-o", "name"]);
         (!namespaces.is_empty() && !namespaces.contains("demo") && kept.is_empty()).then_some(())
     })
     .await;

@@ -71,10 +71,10 @@ pub enum Command {
     /// List, deploy and release machines
     #[command(subcommand)]
     Machine(MachineCommand),
-    /// Say what a machine waits for, or why it failed
+    /// Say what a machine of a region or a cluster of a plane waits for, or why it failed
     Why {
-        /// Host name, fully qualified name or system id
-        machine: String,
+        /// Host name, fully qualified name or system id of the machine; name or id of the cluster
+        name: String,
     },
     /// List, build, upload and delete operating-system images
     #[command(subcommand)]
@@ -95,6 +95,14 @@ pub enum Command {
         /// What kubectl takes
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
+    },
+    /// Show what happened to clusters, the latest last
+    Events {
+        /// Name or id of a cluster; without one, all of them
+        cluster: Option<String>,
+        /// How many at most; 0: all
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
     },
     /// List, make and publish cluster profiles of a plane
     #[command(subcommand)]

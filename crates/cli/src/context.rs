@@ -124,6 +124,16 @@ pub fn choose(home: &Path, global: &Global) -> Result<Region, CliError> {
     }
 }
 
+/// Whether the chosen context is a plane's; a URL alone is a region's.
+pub fn is_plane(home: &Path, global: &Global) -> Result<bool, CliError> {
+    if global.context.is_none() && global.url.is_some() {
+        return Ok(false);
+    }
+    let config = Config::load(home)?;
+    let name = global.context.clone().or_else(|| config.current.clone()).ok_or(CliError::NoRegion)?;
+    Ok(matches!(config.get(&name)?, Context::Plane { .. }))
+}
+
 /// The plane that the arguments, the environment or the current context name, in this order.
 pub fn choose_plane(home: &Path, global: &Global) -> Result<Plane, CliError> {
     match (&global.context, &global.url) {

@@ -60,7 +60,10 @@ pub async fn execute(session: &mut Session<'_>, global: &Global, command: Comman
         Command::Login(login) => login::login(session, global, login).await,
         Command::Context(command) => login::context(session, global, command),
         Command::Machine(command) => machine::run(session, global, command).await,
-        Command::Why { machine } => why::run(session, global, &machine).await,
+        Command::Why { name } if context::is_plane(&session.home, global)? => {
+            plane::why(session, global, &name).await
+        }
+        Command::Why { name } => why::run(session, global, &name).await,
         Command::Image(command) => image::run(session, global, command).await,
         Command::Project(command) => plane::project(session, global, command).await,
         Command::Account(command) => plane::account(session, global, command).await,
@@ -68,6 +71,7 @@ pub async fn execute(session: &mut Session<'_>, global: &Global, command: Comman
         Command::Kubectl { cluster, arguments } => {
             plane::kubectl(session, global, &cluster, &arguments).await
         }
+        Command::Events { cluster, limit } => plane::events(session, global, cluster.as_deref(), limit).await,
         Command::Profile(command) => plane::profile(session, global, command).await,
         Command::SshKey(command) => ssh_key::run(session, global, command).await,
     }

@@ -1,4 +1,4 @@
-//! A cluster: from its first object to an answer of a Service in it, and what engine and provider take.
+//! A cluster: from its order to an answer of a Service in it, and what engine and provider take.
 #![allow(clippy::indexing_slicing, reason = "of a JSON value: what is missing reads as null")]
 
 use std::{
@@ -10,17 +10,16 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::Figure;
+use super::{Figure, resident};
 use crate::{
     cluster::{self, Deadline},
     e2e,
     narrate::Narrator,
-    roles::{ENGINE, Roles},
+    plane::{Layers, Plane},
+    roles::{GATEWAY, Roles},
     site::{Bundle, Machines, Site},
     up,
 };
-
-const MIB: f64 = 1024.0;
 
 /// Makes a rack and a cluster of its own and takes them down again.
 pub fn figures(machines: Machines) -> Result<Vec<Figure>> {
@@ -40,17 +39,18 @@ async fn measure(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<Vec<
         _ => ("namespace", 90.0),
     };
     let mut narrator = Narrator::new();
-    let site =
-        up::start(&mut narrator, dir, "bench-cluster", bundle, machines, Roles::RegionAndEngine).await?;
+    let site = up::start(&mut narrator, dir, "bench-cluster", bundle, machines, Roles::Everything).await?;
     up::commission(&site).await?;
+    let plane = Plane::join(&site).await?;
+    plane.gateway(&site).await?;
     cluster::engine(&site, bundle).await?;
     let ready = restart(&site).await?;
-    let engine = cluster::engine(&site, bundle).await?;
+    cluster::engine(&site, bundle).await?;
 
     let mut phases = Narrator::new();
     let began = Instant::now();
-    let made = cluster::create(&mut phases, &site, bundle, &engine).await?;
-    phases.phase("traffic", e2e::cluster::traffic(&made)).await?;
+    let made = plane.cluster(&mut phases, &site, bundle, Layers::Plain).await?;
+    phases.phase("traffic", e2e::cluster::traffic(&made.kubectl)).await?;
     let total = began.elapsed().as_secs_f64();
 
     let mut figures =
@@ -66,12 +66,12 @@ async fn measure(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<Vec<
     let mut all = 0.0;
     for process in status["processes"].as_array().into_iter().flatten() {
         let name = process["name"].as_str().unwrap_or_default();
-        let resident = resident(process["pid"].as_u64().context("a process of the engine does not run")?)?;
+        let resident = resident(pid(process)?)?;
         all += resident;
         let figure = Figure::new(format!("engine.resident.{name}"), resident, "MiB");
         figures.push(if name == "provider" { figure.at_most(50.0) } else { figure });
     }
-    all += resident(status["pid"].as_u64().context("the engine does not run")?)?;
+    all += resident(pid(&status)?)?;
     figures.push(Figure::new("engine.resident", all, "MiB").at_most(1.1 * 1024.0));
     Ok(figures)
 }
@@ -79,7 +79,7 @@ async fn measure(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<Vec<
 /// Seconds from a start of the engine until all of it is ready.
 async fn restart(site: &Site) -> Result<f64> {
     let before = status(&site.dir)?["pid"].clone();
-    site.lab.kill(ENGINE, Duration::ZERO).await?;
+    site.lab.kill(GATEWAY, Duration::ZERO).await?;
     let deadline = Deadline::new(Duration::from_mins(1), "the engine's start");
     loop {
         let status = status(&site.dir)?;
@@ -94,15 +94,11 @@ async fn restart(site: &Site) -> Result<f64> {
 }
 
 fn status(dir: &Path) -> Result<Value> {
-    let file = dir.join("engine/status.json");
+    let file = dir.join(GATEWAY).join("status.json");
     let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(serde_json::from_slice(&text)?)
 }
 
-/// MiB of memory that a process has resident.
-fn resident(pid: u64) -> Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let kib = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = kib.and_then(|line| line.split_whitespace().next()).context("no resident memory")?;
-    Ok(kib.parse::<f64>()? / MIB)
+fn pid(of: &Value) -> Result<u32> {
+    Ok(of["pid"].as_u64().context("a process of the engine does not run")?.try_into()?)
 }

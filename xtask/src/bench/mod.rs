@@ -7,7 +7,9 @@ mod rig;
 mod tunnel;
 mod up;
 
-use anyhow::{Result, bail};
+use std::fs;
+
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use crate::{narrate::Output, packages, site::Machines};
@@ -15,7 +17,7 @@ use crate::{narrate::Output, packages, site::Machines};
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Name {
-    /// Power-on to Ready, and deploy call to SSH.
+    /// Power-on to Ready, deploy call to SSH; all of `up`, and what it takes of memory.
     Up,
     /// Listing 100, 1,000 and 10,000 machines, to the last byte.
     MachinesList,
@@ -23,7 +25,7 @@ pub enum Name {
     Dhcp,
     /// What an idle region keeps in memory.
     Region,
-    /// A cluster's first object to an answer of a Service in it; the engine's start and memory.
+    /// A cluster's order to an answer of a Service in it; the engine's start and memory.
     Cluster,
     /// One stream through the tunnel, and what it adds to small requests.
     Tunnel,
@@ -94,4 +96,12 @@ pub fn run(name: Name, machines: Machines, output: Output, check: bool) -> Resul
         bail!("figures fall short: {}", short.join("; "));
     }
     Ok(())
+}
+
+/// MiB of memory that a process has resident.
+fn resident(pid: u32) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = kib.and_then(|line| line.split_whitespace().next()).context("no resident memory")?;
+    Ok(kib.parse::<f64>()? / 1024.0)
 }

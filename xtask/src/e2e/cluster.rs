@@ -1,22 +1,19 @@
 //! A cluster from nothing to traffic and back to nothing.
 #![allow(clippy::indexing_slicing, reason = "of a JSON value: what is missing reads as null")]
 
-use std::{
-    collections::BTreeSet,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use maas_client::Status;
 use serde_json::Value;
 
-use super::{ask, erase};
+use super::{ask, erase, lab_machine, link_cut, until_deploying};
 use crate::{
-    cluster::{self, Deadline, NAME},
+    cluster::{self, Deadline},
     kubectl::Kubectl,
     narrate::{self, Narrator},
-    roles::Roles,
+    plane::{Layers, NAME, Plane},
+    roles::{ADMIN, Roles},
     site::{Bundle, Machines, Site},
     up,
 };
@@ -31,38 +28,82 @@ const PODS_LIMIT: Duration = Duration::from_mins(10);
 /// The image that the workload's pods run.
 const HELLO_IMAGE: &str = "bessemer.local/hello:1";
 
-/// Creates it, has traffic in it, deletes it, and begins again with another of the same name.
+/// Orders it at the plane, has traffic in it, deletes it, and begins again with another of the same name.
 pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<()> {
     let mut narrator = Narrator::new();
     let name = Site::name(dir);
-    let site = up::start(&mut narrator, dir, &name, bundle, machines, Roles::RegionAndEngine).await?;
+    let site = up::start(&mut narrator, dir, &name, bundle, machines, Roles::Everything).await?;
     narrator.phase("commission", up::commission(&site)).await?;
     let key = up::ssh_key(&site).await?;
+    let plane = Plane::join(&site).await?;
+    let gateway = narrator.phase("gateway", plane.gateway(&site)).await?;
     let engine = narrator.phase("engine", cluster::engine(&site, bundle)).await?;
     let before = objects(&engine)?;
 
-    let began = Instant::now();
-    let cluster = cluster::create(&mut narrator, &site, bundle, &engine).await?;
-    narrator.phase("traffic", traffic(&cluster)).await?;
-    let seconds = began.elapsed().as_secs_f64();
-    narrate::say(&format!("  {seconds:.1} s from the first object to an answer of the Service"));
-    check_nodes(&site, &cluster).await?;
+    let uid = narrator.phase("order", plane.order(&site, bundle, &gateway, Layers::Plain)).await?;
+    narrator.phase("cut", link_cut::cut(&site, &plane, Duration::ZERO)).await?;
+    let made = plane.follow(&mut narrator, &site, bundle, uid).await?;
+    narrator.phase("traffic", traffic(&made.kubectl)).await?;
+    narrator.step("hands", || hands(&made.kubectl))?;
+    check_nodes(&site, &made.kubectl).await?;
 
-    let control = cluster::control_plane(&site, &engine, NAME).await?;
-    let ssh = up::ssh(&site, &site.system_id(&control).await?, &key).await?;
-    narrator.phase("registry", registry(&site, &cluster, &key)).await?;
+    let control = lab_machine(&site, &made.control).await?;
+    let ssh = up::ssh(&site, &made.control, &key).await?;
+    narrator.phase("registry", registry(&site, &made.kubectl, &key)).await?;
     let ca = authority(&engine)?.context("the cluster has no authority")?;
     let marks = narrator.step("mark", || erase::mark(&ssh, &control.disk))?;
 
-    narrator.phase("delete", cluster::delete(&engine, NAME)).await?;
+    narrator.phase("delete", plane.delete()).await?;
     narrate::say(&format!("  {}: {}", control.name, marks.check_gone(&control.disk)?));
     nothing_left(&site, &engine, &before).await?;
 
-    narrator.phase("another", again(&site, bundle, &engine, &ca)).await?;
-    narrator.phase("delete it", cluster::delete(&engine, NAME)).await?;
+    narrator.phase("order another", plane.order(&site, bundle, &gateway, Layers::Plain)).await?;
+    narrator.phase("another", another(&site, &engine, &ca)).await?;
+    narrator.phase("delete it", plane.delete()).await?;
     nothing_left(&site, &engine, &before).await?;
     narrator.print();
-    println!("{:<14} {seconds:>6.1} s", "to traffic");
+    Ok(())
+}
+
+/// What people do in a cluster, through plane and tunnel: watch, run something in a pod, follow a log.
+fn hands(kubectl: &Kubectl) -> Result<()> {
+    for manifest in [NAMESPACE, HELLO] {
+        kubectl.run_with(&["apply", "-f", "-"], Some(manifest))?;
+    }
+    kubectl.run(&[
+        "wait",
+        "-n",
+        "hello",
+        "deployment/hello",
+        "--for=condition=Available",
+        "--timeout=10m",
+    ])?;
+    let said = kubectl.run(&[
+        "exec",
+        "-n",
+        "hello",
+        "deployment/hello",
+        "--",
+        "/hello",
+        "get",
+        "http://127.0.0.1:8080",
+    ])?;
+    ensure!(said.starts_with("hello-"), "not the name of a pod: {said}");
+    let made = kubectl.run_with(&["create", "-f", "-", "-o", "name"], Some(CALLER))?;
+    let caller = made.trim();
+    kubectl.run(&[
+        "wait",
+        "-n",
+        "hello",
+        caller,
+        "--for=jsonpath={.status.phase}=Succeeded",
+        "--timeout=10m",
+    ])?;
+    let said = kubectl.run(&["logs", "-n", "hello", "--follow", caller])?;
+    ensure!(said.starts_with("hello-"), "not the name of a pod: {said}");
+    let who = kubectl.json(&["auth", "whoami"])?;
+    ensure!(who["status"]["userInfo"]["username"] == ADMIN, "the cluster takes us for {who}");
+    kubectl.run(&["delete", "namespace", "hello", "--timeout=10m"])?;
     Ok(())
 }
 
@@ -144,29 +185,19 @@ async fn registry(site: &Site, kubectl: &Kubectl, key: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A cluster of the same name gets an authority of its own, and can be deleted while it is being made.
-async fn again(site: &Site, bundle: &Bundle, engine: &Kubectl, old: &str) -> Result<()> {
-    cluster::apply(site, bundle, engine, NAME)?;
-    let mut deadline = Deadline::new(up::LIMIT, "a machine that is being deployed");
-    loop {
-        let machines = site.machines().await?;
-        let deploying = |seen: &maas_client::Machine| seen.status == Status::Deploying;
-        let ca = authority(engine)?;
-        if machines.iter().any(|(_, seen)| seen.as_ref().is_some_and(deploying))
-            && let Some(ca) = ca
-        {
-            ensure!(ca != old, "a new cluster has the authority of the old one");
-            return Ok(());
-        }
-        deadline.note("none is Deploying");
-        deadline.pause().await?;
-    }
+/// A cluster of the same name gets an authority of its own, and a machine that can be taken away from it.
+async fn another(site: &Site, engine: &Kubectl, old: &str) -> Result<()> {
+    until_deploying(site).await?;
+    let ca = authority(engine)?.context("the cluster has no authority")?;
+    ensure!(ca != old, "a new cluster has the authority of the old one");
+    Ok(())
 }
 
 /// The certificate of the cluster's authority.
 fn authority(engine: &Kubectl) -> Result<Option<String>> {
-    let secret = engine.json(&["get", "secret", &format!("{NAME}-ca"), "-n", NAME, "--ignore-not-found"])?;
-    Ok(secret["data"]["tls.crt"].as_str().map(str::to_owned))
+    let secrets =
+        engine.items(&["get", "secrets", "-A", "--field-selector", &format!("metadata.name={NAME}-ca")])?;
+    Ok(secrets.first().and_then(|secret| secret["data"]["tls.crt"].as_str()).map(str::to_owned))
 }
 
 /// Machines are Ready, DNS forgets the cluster, the engine has what it had before and nothing else.

@@ -5,6 +5,7 @@ mod erase;
 mod interrupts;
 mod kills;
 mod life;
+mod link_cut;
 mod luck;
 mod redeploy;
 mod snapshot;
@@ -17,9 +18,10 @@ use std::{
 
 use anyhow::{Result, ensure};
 use maas_client::{Erase, Release, Status};
-use rack::MachineStatus;
+use rack::{MachineOptions, MachineStatus};
 
 use crate::{
+    cluster::Deadline,
     packages,
     site::{Bundle, Machines, Site},
     up,
@@ -27,6 +29,9 @@ use crate::{
 
 /// How long a machine may refuse SSH that it has answered before.
 const RESTART_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long it may take until a machine is being deployed.
+const BEGIN_LIMIT: Duration = Duration::from_mins(2);
 
 /// Which test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -43,6 +48,8 @@ pub enum Name {
     Luck,
     /// A Kubernetes cluster: made, used, deleted, begun again.
     Cluster,
+    /// The link between site and cloud is cut while a cluster is being made.
+    LinkCut,
     /// A Kubernetes cluster: made and deleted while everything that makes it is killed.
     Storm,
 }
@@ -61,6 +68,9 @@ pub fn run(name: Name, machines: Machines, times: u32, seed: u64) -> Result<()> 
         Name::Interrupts => interrupted(),
         Name::Storm => {
             on_scratch("e2e-storm", async |dir, bundle| storm::run(dir, bundle, machines, seed).await)
+        }
+        Name::LinkCut => {
+            on_scratch("e2e-link-cut", async |dir, bundle| link_cut::run(dir, bundle, machines).await)
         }
         Name::Cluster => cluster(machines),
         Name::Luck => on_scratch("e2e-luck", async |dir, bundle| luck::run(dir, bundle, machines).await),
@@ -103,6 +113,29 @@ fn interrupted() -> Result<()> {
     let removed = remove();
     done?;
     removed
+}
+
+/// One machine more than a cluster needs: a second allocation for the same node would take it.
+fn with_a_spare(mut machines: Vec<MachineOptions>) -> Vec<MachineOptions> {
+    let spare = machines.first().map(|first| MachineOptions { name: "node-3".to_owned(), ..first.clone() });
+    machines.extend(spare);
+    machines
+}
+
+/// Waits until a machine is being deployed.
+async fn until_deploying(site: &Site) -> Result<()> {
+    let mut deadline = Deadline::new(BEGIN_LIMIT, "a machine that is being deployed");
+    while in_state(site, |status| status == Status::Deploying).await? == 0 {
+        deadline.note("none is Deploying");
+        deadline.pause().await?;
+    }
+    Ok(())
+}
+
+/// How many machines are in such a state.
+async fn in_state(site: &Site, wanted: impl Fn(Status) -> bool) -> Result<usize> {
+    let machines = site.machines().await?;
+    Ok(machines.iter().filter(|(_, seen)| seen.as_ref().is_some_and(|seen| wanted(seen.status))).count())
 }
 
 /// Gives a machine back with a quick erase, and waits until it is Ready.

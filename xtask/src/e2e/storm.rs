@@ -1,4 +1,4 @@
-//! Everything that makes a cluster is killed while it is at work: each process of the engine, the engine, the region.
+//! Everything that makes a cluster is killed while it is at work: each process of the engine, gateway, plane, region.
 #![allow(clippy::indexing_slicing, reason = "of a JSON value: what is missing reads as null")]
 
 use std::{
@@ -13,17 +13,18 @@ use maas_client::Status;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{cluster as whole, kills::Lots};
+use super::{cluster as whole, in_state, kills::Lots, until_deploying, with_a_spare};
 use crate::{
-    cluster::{self, Deadline, NAME},
+    cluster,
     narrate::{self, Narrator},
-    roles::{ENGINE, REGION, Roles},
+    plane::{Layers, Plane},
+    roles::{GATEWAY, PLANE, REGION, Roles},
     site::{Bundle, Machines, Site},
     up,
 };
 
 /// What is killed in each phase, in an order drawn by lot.
-const TARGETS: [&str; 9] = [
+const TARGETS: [&str; 10] = [
     "etcd",
     "kube-apiserver",
     "kube-controller-manager",
@@ -31,52 +32,48 @@ const TARGETS: [&str; 9] = [
     "capi-kubeadm-bootstrap-manager",
     "capi-kubeadm-control-plane-manager",
     "provider",
-    ENGINE,
+    GATEWAY,
+    PLANE,
     REGION,
 ];
 /// Longest pause between two kills.
 const PAUSE: u64 = 3000;
 /// How long the region is away while a machine is being deployed.
 const REGION_AWAY: Duration = Duration::from_mins(2);
-/// How long it may take until a machine is being deployed.
-const BEGIN_LIMIT: Duration = Duration::from_mins(2);
 
 /// Makes a cluster, uses it and deletes it, under fire.
 pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines, seed: u64) -> Result<()> {
     let mut narrator = Narrator::new();
-    let mut pair = machines.pair(bundle).await;
-    // One more than the cluster needs: a second allocation for the same node would take it.
-    let third = pair.first().map(|first| rack::MachineOptions { name: "node-3".to_owned(), ..first.clone() });
-    pair.extend(third);
-    let start = Site::start(dir, "e2e-storm", bundle, pair, Roles::RegionAndEngine);
+    let machines = with_a_spare(machines.pair(bundle).await);
+    let start = Site::start(dir, "e2e-storm", bundle, machines, Roles::Everything);
     let (site, _) = narrator.phase("lab", start).await?;
     narrator.phase("commission", up::commission(&site)).await?;
+    let plane = Plane::join(&site).await?;
+    let gateway = narrator.phase("gateway", plane.gateway(&site)).await?;
     let engine = narrator.phase("engine", cluster::engine(&site, bundle)).await?;
     let before = whole::objects(&engine)?;
     let mut lots = Lots(seed);
     let mut sequence = Vec::new();
 
-    cluster::apply(&site, bundle, &engine, NAME)?;
-    let made = under_fire(&site, &mut lots, &mut sequence, cluster::machines(&engine, NAME));
+    let uid = plane.order(&site, bundle, &gateway, Layers::Plain).await?;
+    let made = under_fire(&site, &mut lots, &mut sequence, async { plane.machines(&uid).await.map(drop) });
     narrator.phase("create", made).await?;
-    let engine = cluster::engine(&site, bundle).await?;
-    let made = cluster::create(&mut narrator, &site, bundle, &engine).await?;
-    narrator.phase("traffic", whole::traffic(&made)).await?;
+    let made = plane.follow(&mut narrator, &site, bundle, uid).await?;
+    narrator.phase("traffic", whole::traffic(&made.kubectl)).await?;
     let taken = in_state(&site, |status| status != Status::Ready).await?;
     ensure!(taken == 2, "{taken} machines are taken for two nodes");
 
-    let deleted = under_fire(&site, &mut lots, &mut sequence, cluster::delete(&engine, NAME));
-    narrator.phase("delete", deleted).await?;
+    narrator.phase("delete", under_fire(&site, &mut lots, &mut sequence, plane.delete())).await?;
     let engine = cluster::engine(&site, bundle).await?;
     whole::nothing_left(&site, &engine, &before).await?;
 
-    cluster::apply(&site, bundle, &engine, NAME)?;
-    narrator.phase("deploying", deploying(&site)).await?;
+    let uid = plane.order(&site, bundle, &gateway, Layers::Plain).await?;
+    narrator.phase("deploying", until_deploying(&site)).await?;
     narrate::say(&format!("  the region goes away for {} s", REGION_AWAY.as_secs()));
     site.lab.kill(REGION, REGION_AWAY).await?;
-    let made = cluster::create(&mut narrator, &site, bundle, &engine).await?;
-    narrator.phase("traffic again", whole::traffic(&made)).await?;
-    narrator.phase("delete again", cluster::delete(&engine, NAME)).await?;
+    let made = plane.follow(&mut narrator, &site, bundle, uid).await?;
+    narrator.phase("traffic again", whole::traffic(&made.kubectl)).await?;
+    narrator.phase("delete again", plane.delete()).await?;
     whole::nothing_left(&site, &engine, &before).await?;
 
     narrator.print();
@@ -114,7 +111,7 @@ async fn fire(site: &Site, lots: &mut Lots, over: &AtomicBool, sequence: &mut Ve
         narrate::say(&format!("  kill -9 of {target}, {pause} ms later"));
         sequence.push(format!("{target}, {pause} ms later"));
         match target {
-            ENGINE | REGION => site.lab.kill(target, Duration::ZERO).await?,
+            GATEWAY | PLANE | REGION => site.lab.kill(target, Duration::ZERO).await?,
             process => kill(&site.dir, process)?,
         }
     }
@@ -123,7 +120,7 @@ async fn fire(site: &Site, lots: &mut Lots, over: &AtomicBool, sequence: &mut Ve
 
 /// Kills a process of the engine, if it runs.
 fn kill(dir: &Path, name: &str) -> Result<()> {
-    let text = fs::read(dir.join("engine/status.json"))?;
+    let text = fs::read(dir.join(GATEWAY).join("status.json"))?;
     let status: Value = serde_json::from_slice(&text)?;
     let mut processes = status["processes"].as_array().into_iter().flatten();
     let process = processes.find(|process| process["name"] == name);
@@ -133,19 +130,4 @@ fn kill(dir: &Path, name: &str) -> Result<()> {
         None | Some(Ok(()) | Err(rustix::io::Errno::SRCH)) => Ok(()),
         Some(Err(error)) => Err(error.into()),
     }
-}
-
-async fn deploying(site: &Site) -> Result<()> {
-    let mut deadline = Deadline::new(BEGIN_LIMIT, "a machine that is being deployed");
-    while in_state(site, |status| status == Status::Deploying).await? == 0 {
-        deadline.note("none is Deploying");
-        deadline.pause().await?;
-    }
-    Ok(())
-}
-
-/// How many machines are in such a state.
-async fn in_state(site: &Site, wanted: impl Fn(Status) -> bool) -> Result<usize> {
-    let machines = site.machines().await?;
-    Ok(machines.iter().filter(|(_, seen)| seen.as_ref().is_some_and(|seen| wanted(seen.status))).count())
 }

@@ -176,7 +176,8 @@ async fn all(client: &Client) -> Result<Vec<v1::ClusterSummary>, CliError> {
     Ok(list.items)
 }
 
-async fn find(client: &Client, wanted: &str) -> Result<String, CliError> {
+/// The id of a cluster.
+pub async fn find(client: &Client, wanted: &str) -> Result<String, CliError> {
     let all = all(client).await?;
     uid_of("cluster", wanted, all.iter().map(|one| &one.metadata))
 }
@@ -195,7 +196,7 @@ async fn named(client: &Client, wanted: &mut v1::ClusterEntity) -> Result<(), Cl
 }
 
 /// The machines of all pools.
-async fn machines(client: &Client, uid: &str) -> Result<Vec<v1::Machine>, CliError> {
+pub async fn machines(client: &Client, uid: &str) -> Result<Vec<v1::Machine>, CliError> {
     let config: v1::CloudConfig = client.get(&format!("/v1/cloudconfigs/maas/{uid}")).await?;
     let mut all = Vec::new();
     for pool in &config.spec.machine_pool_config {

@@ -2,10 +2,12 @@
 
 mod account;
 mod cluster;
+mod events;
 mod gateway;
 mod kubectl;
 mod profile;
 mod project;
+mod why;
 
 use std::path::{Path, PathBuf};
 
@@ -20,10 +22,12 @@ use crate::{
 
 pub use account::{AccountCommand, run as account};
 pub use cluster::{ClusterCommand, run as cluster};
+pub use events::run as events;
 pub use gateway::{GatewayCommand, run as gateway};
 pub use kubectl::run as kubectl;
 pub use profile::{ProfileCommand, run as profile};
 pub use project::{ProjectCommand, run as project};
+pub use why::run as why;
 
 /// A client of the plane that the arguments, the environment or the current context name.
 fn client(session: &Session<'_>, global: &Global) -> Result<Client, CliError> {

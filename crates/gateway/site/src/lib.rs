@@ -11,6 +11,7 @@
 
 mod clusters;
 mod commands;
+mod doctor;
 mod home;
 mod maas;
 mod plane;
@@ -19,6 +20,7 @@ mod status;
 
 pub use clusters::{Clusters, Engine};
 pub use commands::router;
+pub use doctor::{Finding, Verdict, doctor};
 pub use home::{Home, HomeError};
 pub use plane::{PlaneAddress, PlaneAddressError};
 pub use run::{PairError, RunError, pair, run};

@@ -28,6 +28,8 @@ pub enum Resource {
     PrivateGateway,
     /// Projects.
     Project,
+    /// Users.
+    User,
 }
 
 /// What somebody may be allowed to do.
@@ -100,6 +102,17 @@ macro_rules! route {
 pub(crate) use route;
 
 impl Resource {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::ApiKey,
+        Self::CloudAccount,
+        Self::Cluster,
+        Self::ClusterProfile,
+        Self::PrivateGateway,
+        Self::Project,
+        Self::User,
+    ];
+
     /// As in Palette's permissions.
     pub fn name(self) -> &'static str {
         match self {
@@ -109,6 +122,7 @@ impl Resource {
             Self::ClusterProfile => "clusterProfile",
             Self::PrivateGateway => "privateGateway",
             Self::Project => "project",
+            Self::User => "user",
         }
     }
 }

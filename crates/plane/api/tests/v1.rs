@@ -113,6 +113,9 @@ async fn tenant(store: &Store, email: &str) -> (String, String) {
 fn filled(path: &str) -> String {
     path.replace("{uid}", "0123456789abcdef01234567")
         .replace("{token}", "x")
+        .replace("{passwordToken}", "x")
+        .replace("{objectKind}", "spectrocluster")
+        .replace("{objectUid}", "0123456789abcdef01234567")
         .replace("{packName}", "p")
         .replace("{registryUid}", "r")
 }
@@ -517,6 +520,91 @@ async fn profiles_that_make_no_cluster_are_refused_with_the_reason() {
         "replicas",
     )
     .await;
+}
+
+/// Two roles, in the tenant or in projects; a first password by a token that is good once.
+#[tokio::test]
+async fn people_with_roles() {
+    let plane = Plane::start().await;
+    let admin = [("apikey", plane.admin.as_str())];
+    let roles = plane.get("/v1/roles", &plane.admin).await.body;
+    let role = |name: &str| {
+        let all = roles["items"].as_array().unwrap();
+        all.iter().find(|role| role["metadata"]["name"] == name).unwrap()["metadata"]["uid"].clone()
+    };
+    let sent = json!({"metadata": {"name": "Ada"},
+                      "spec": {"emailId": "Ada@Example.com", "firstName": "Ada", "lastName": "L", "roles": [role("Tenant Viewer")]}});
+    let made = plane.make("/v1/users", &plane.admin, sent.clone()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let again = plane.make("/v1/users", &plane.admin, sent).await;
+    assert_eq!((again.status, &again.body["code"]), (StatusCode::CONFLICT, &json!("ResourceAlreadyExists")));
+    let path = format!("/v1/users/{}", made.body["uid"].as_str().unwrap());
+    let ada = plane.get(&path, &plane.admin).await.body;
+    assert_eq!(
+        (&ada["spec"]["emailId"], &ada["status"]["isActive"]),
+        (&json!("ada@example.com"), &json!(false))
+    );
+    let viewer =
+        plane.user("v@example.com", Rights { tenant: Some(Role::Viewer), ..Rights::default() }).await;
+    let seen = plane.get(&path, &viewer).await.body;
+    assert_eq!(seen["status"]["activationLink"], "", "who may look could become somebody else");
+
+    // The first password.
+    let token = ada["status"]["activationLink"].as_str().unwrap();
+    let activate = async |password: &str| {
+        let path = format!("/v1/auth/password/{token}/activate");
+        plane.call(Method::PATCH, &path, &[], Some(json!({"password": password}))).await.status
+    };
+    let sign_in = async |password: &str| {
+        let body = json!({"emailId": "ada@example.com", "password": password});
+        plane.call(Method::POST, "/v1/auth/authenticate", &[], Some(body)).await
+    };
+    assert_eq!(activate("short").await, StatusCode::BAD_REQUEST);
+    assert_eq!(activate(PASSWORD).await, StatusCode::NO_CONTENT);
+    assert_eq!(activate("another good password").await, StatusCode::UNAUTHORIZED, "the token was used");
+    let session = sign_in(PASSWORD).await.body["Authorization"].as_str().unwrap().to_owned();
+    let own = [("authorization", session.as_str())];
+    let change = json!({"currentPassword": "wrong wrong wrong", "newPassword": "a very new password"});
+    let changing = format!("{path}/password/change");
+    assert_eq!(
+        plane.call(Method::PATCH, &changing, &own, Some(change)).await.status,
+        StatusCode::BAD_REQUEST
+    );
+    let change = json!({"currentPassword": PASSWORD, "newPassword": "a very new password"});
+    let others = plane.call(Method::PATCH, &changing, &admin, Some(change.clone())).await;
+    assert_eq!(others.status, StatusCode::FORBIDDEN);
+    assert_eq!(plane.call(Method::PATCH, &changing, &own, Some(change)).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(sign_in(PASSWORD).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(sign_in("a very new password").await.status, StatusCode::OK);
+
+    // Her roles: none in the tenant, everything in one project.
+    let project = plane.make("/v1/projects", &plane.admin, json!({"metadata": {"name": "blue"}})).await;
+    let project = project.body["uid"].as_str().unwrap().to_owned();
+    let put = async |what: &str, body: Value| {
+        plane.call(Method::PUT, &format!("{path}/{what}"), &admin, Some(body)).await.status
+    };
+    assert_eq!(put("roles", json!({"roles": []})).await, StatusCode::NO_CONTENT);
+    assert_eq!(put("roles", json!({"roles": [role("Project Admin")]})).await, StatusCode::NOT_FOUND);
+    let in_project = json!({"projects": [{"projectUid": project, "roles": [role("Project Admin")]}]});
+    assert_eq!(put("projects", in_project).await, StatusCode::NO_CONTENT);
+    let told = plane.get(&format!("{path}/projects"), &plane.admin).await.body;
+    assert_eq!(told["projects"][0]["roles"][0]["name"], "Project Admin");
+    let list = async |headers: &[(&str, &str)]| {
+        plane.call(Method::GET, "/v1/cloudaccounts/maas", headers, None).await.status
+    };
+    assert_eq!(list(&own).await, StatusCode::FORBIDDEN);
+    assert_eq!(list(&[own[0], ("projectuid", &project)]).await, StatusCode::OK);
+
+    // The last administrator stays; who is deleted is nobody.
+    let me = plane.get("/v1/users/info", &plane.admin).await.body["userUid"].as_str().unwrap().to_owned();
+    let demoted =
+        plane.call(Method::PUT, &format!("/v1/users/{me}/roles"), &admin, Some(json!({"roles": []}))).await;
+    assert_eq!((demoted.status, &demoted.body["code"]), (StatusCode::CONFLICT, &json!("LastAdministrator")));
+    let gone = plane.call(Method::DELETE, &format!("/v1/users/{me}"), &admin, None).await;
+    assert_eq!(gone.status, StatusCode::CONFLICT);
+    assert_eq!(plane.call(Method::DELETE, &path, &admin, None).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(plane.call(Method::GET, "/v1/users/info", &own, None).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(sign_in("a very new password").await.status, StatusCode::UNAUTHORIZED);
 }
 
 /// A cluster with an API, of the tenant or of a project.

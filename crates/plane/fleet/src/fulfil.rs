@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use plane_model::{CloudAccount, Cluster, PLANE, State, Tenant};
+use plane_model::{CloudAccount, Cluster, Events, PLANE, State, Tenant, record};
 use store::{Batch, CommitError, Document as _, Stored, Watch, WatchEnd};
 use tokio::{sync::watch, time::timeout};
 use tunnel::Actor;
@@ -39,11 +39,11 @@ impl Fleet {
         let cluster = &stored.value;
         if cluster.state == State::Deleted {
             if cluster.deleted.is_some_and(|at| Timestamp::now().duration_since(at) > REMEMBERED) {
-                let batch = Batch::new(PRINCIPAL, "cluster.forget").delete::<Cluster>(
-                    tenant,
-                    &stored.id,
-                    stored.version,
-                );
+                let mut batch = Batch::new(PRINCIPAL, "cluster.forget");
+                batch = batch.delete::<Cluster>(tenant, &stored.id, stored.version);
+                if let Some(events) = self.store.get::<Events>(tenant, &stored.id) {
+                    batch = batch.delete::<Events>(tenant, &stored.id, events.version);
+                }
                 let _ = self.store.commit(batch).await;
             }
             return;
@@ -62,8 +62,9 @@ impl Fleet {
         if changed == *cluster {
             return;
         }
-        let batch =
-            Batch::new(PRINCIPAL, "cluster.ordered").update(tenant, &stored.id, stored.version, &changed);
+        let (batch, place) =
+            (Batch::new(PRINCIPAL, "cluster.ordered"), (stored.id.as_str(), Some(&**stored)));
+        let batch = record(&self.store, batch, tenant, place, &changed, PRINCIPAL, Timestamp::now());
         match self.store.commit(batch).await {
             // Changed meanwhile: that comes as a change of its own.
             Ok(_) | Err(CommitError::Conflict { .. }) => {}

@@ -3,7 +3,7 @@
 use axum::{Extension, Json, Router, extract::State, http::StatusCode, routing::post};
 use gateway_protocol::{Report, path};
 use jiff::Timestamp;
-use plane_model::{Cluster, State as ClusterState, claim};
+use plane_model::{Cluster, State as ClusterState, claim, record};
 use store::{Batch, CommitError};
 use tunnel::Identity;
 
@@ -27,17 +27,14 @@ async fn hear(
         let Some(stored) = stored.filter(|cluster| cluster.value.overlord == who.gateway) else {
             return StatusCode::NOT_FOUND;
         };
-        let mut changed = stored.value.clone();
-        if !changed.hear(report.clone(), Timestamp::now()) {
+        let (mut changed, now) = (stored.value.clone(), Timestamp::now());
+        if !changed.hear(report.clone(), now) {
             return StatusCode::NO_CONTENT;
         }
         let principal = format!("gateway:{}", who.gateway);
-        let mut batch = Batch::new(principal, "cluster.reported").update(
-            &who.tenant,
-            &stored.id,
-            stored.version,
-            &changed,
-        );
+        let batch = Batch::new(principal.clone(), "cluster.reported");
+        let place = (stored.id.as_str(), Some(&*stored));
+        let mut batch = record(&fleet.store, batch, &who.tenant, place, &changed, &principal, now);
         if changed.state == ClusterState::Deleted {
             let name = format!("{}/{}", changed.owner.word(), changed.meta.name);
             batch = batch.unclaim(&who.tenant, claim::CLUSTER, &name, &stored.id);

@@ -151,11 +151,11 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    pub fn cluster() -> Cluster {
+    pub(crate) fn cluster() -> Cluster {
         let now = Timestamp::UNIX_EPOCH;
         Cluster {
             meta: Meta::new("demo", now),

@@ -11,6 +11,7 @@
 
 mod account;
 mod cluster;
+mod events;
 mod key;
 mod meta;
 mod overlord;
@@ -23,6 +24,7 @@ mod user;
 
 pub use account::CloudAccount;
 pub use cluster::{Cluster, ClusterProfile, State, is_control_plane};
+pub use events::{Event, Events, Severity, record};
 pub use key::{ApiKey, KeyText};
 pub use meta::{Meta, Owner, new_uid};
 pub use overlord::{Attempt, CODE_LIFE, Overlord, Pairing};

@@ -3,11 +3,13 @@
 mod account;
 mod auth;
 mod cluster;
+mod event;
 mod meta;
 mod overlord;
 mod pack;
 mod profile;
 mod project;
+mod user;
 
 pub use account::{
     Domain, Domains, MaasAccount, MaasAccountSpec, MaasAccountToValidate, Pool, Pools, Subnet, SubnetVlan,
@@ -23,6 +25,7 @@ pub use cluster::{
     ClusterSearch, ClusterSpec, ClusterStatus, ClusterSummary, Empty, Machine, MachineStatus, Phase,
     PoolStatus, SpcApply, VariableValue,
 };
+pub use event::{Event, EventSource};
 pub use meta::{Description, ErrorBody, List, ListMeta, Message, Meta, ScopedName, ScopedNames, Uid};
 pub use overlord::{Condition, Health, MetaUpdate, Overlord, OverlordSpec, OverlordStatus, PairingCode};
 pub use pack::{
@@ -37,6 +40,10 @@ pub use profile::{
     ProfileTemplateInput, ProfileVersion, VariableNames, Variables,
 };
 pub use project::{Project, ProjectSpec};
+pub use user::{
+    NewPassword, PasswordChange, ProjectRole, ProjectRoleUids, ProjectRoles, ProjectRolesPatch, Role,
+    RoleSpec, RoleUids, UidName, User, UserRoles, UserSpec, UserStatus,
+};
 
 /// Keys of an object that this build does not know.
 pub type Extra = serde_json::Map<String, serde_json::Value>;

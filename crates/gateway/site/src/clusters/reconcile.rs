@@ -10,7 +10,7 @@ use gateway_protocol::{ClusterState, Order, Problem, Report, path};
 use http::{Request, header};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use sealing::SealingKey;
@@ -118,18 +118,44 @@ impl Clusters {
                 Err(error) => return Err(error),
             }
         }
+        prune(client, order, &objects).await?;
         kept::applied(client, order).await?;
         tracing::info!(cluster = order.intent.name, generation = order.generation, "an order is applied");
         Ok(None)
     }
 }
 
-/// Deletes the `Cluster`, and when it and all its machines are gone, the namespace with the rest.
-async fn delete(client: &Client, order: &Order) -> Result<(), kube::Error> {
-    let gone = |done: Result<(), kube::Error>| match done {
+/// Deletes the pools that an order has no more. Cluster API drains their machines and gives them back.
+async fn prune(client: &Client, order: &Order, objects: &[Value]) -> Result<(), kube::Error> {
+    let pool = json!({ "apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "MachineDeployment" });
+    let wanted = |name: &str| {
+        let is = |object: &&Value| object.get("kind") == pool.get("kind");
+        objects
+            .iter()
+            .filter(is)
+            .any(|object| object.pointer("/metadata/name").and_then(Value::as_str) == Some(name))
+    };
+    let api = kept::api_of(client, &pool, Some(&order.intent.namespace));
+    for there in api.list(&ListParams::default()).await?.items {
+        let name = there.name_any();
+        if !wanted(&name) && there.metadata.deletion_timestamp.is_none() {
+            tracing::info!(cluster = order.intent.name, pool = name, "a pool is taken away");
+            gone(api.delete(&name, &DeleteParams::default()).await.map(drop))?;
+        }
+    }
+    Ok(())
+}
+
+/// What is not there any more, or not as it was, is looked at again in the next round.
+fn gone(done: Result<(), kube::Error>) -> Result<(), kube::Error> {
+    match done {
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
         other => other,
-    };
+    }
+}
+
+/// Deletes the `Cluster`, and when it and all its machines are gone, the namespace with the rest.
+async fn delete(client: &Client, order: &Order) -> Result<(), kube::Error> {
     let seen = look(client, order, None).await?;
     if let Some(cluster) = &seen.cluster {
         if cluster.pointer("/metadata/deletionTimestamp").is_none() {

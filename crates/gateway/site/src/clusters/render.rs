@@ -96,10 +96,19 @@ mod tests {
         assert_eq!(objects[1]["stringData"]["key"], "a:b:c");
         assert!(kinds.contains(&"ClusterResourceSet") && kinds.contains(&"KubeadmControlPlane"));
         let text = serde_json::to_string(&objects).unwrap();
-        for group in [gateway_protocol::kubernetes::ADMINS, gateway_protocol::kubernetes::VIEWERS] {
-            assert!(text.contains(group), "{group} may do nothing");
-        }
         assert!(text.contains("https://10.0.0.1:5000"), "nodes are not told of the site's registry");
+    }
+
+    #[test]
+    fn people_of_both_kinds_may_do_something() {
+        for group in [gateway_protocol::kubernetes::ADMINS, gateway_protocol::kubernetes::VIEWERS] {
+            assert!(PEOPLE.contains(&format!("kind: Group\n  name: {group}\n")), "{group}");
+        }
+        let (key, folder) = (SealingKey::generate().unwrap(), tempfile::tempdir().unwrap());
+        let order = Order { built_in: vec![], ..order(&key) };
+        let objects = objects(&order, None, folder.path(), &key).unwrap();
+        let named = |object: &Value| object["metadata"]["name"].as_str().unwrap().contains("people");
+        assert!(objects.iter().any(|object| object["kind"] == "Secret" && named(object)));
     }
 
     #[test]

@@ -92,6 +92,11 @@ async fn update(call: Call) -> Answer {
     } else {
         overlords::by_uid(&call, caller, &found.value.overlord)?
     };
+    let used = clusters::of(&call, caller, |cluster| cluster.account == found.id);
+    if overlord.id != found.value.overlord && !used.is_empty() {
+        let message = format!("clusters run by its gateway: it is kept while there are {}", used.join(", "));
+        return Err(ApiError::conflict("ResourceInUse", message));
+    }
     let same_place = found.value.endpoint == wanted.spec.api_endpoint && found.value.overlord == overlord.id;
     let key = match (wanted.spec.api_key.is_empty(), same_place) {
         // Answers show no key, so clients that send back what they read send none.
@@ -121,6 +126,9 @@ async fn update(call: Call) -> Answer {
             &unique(&changed),
             &found.id,
         );
+    }
+    if changed.key != found.value.key || changed.endpoint != found.value.endpoint {
+        batch = clusters::ordered_anew(&call, caller, &found.id, batch);
     }
     call.commit(batch).await?;
     Ok(Reply::Empty)

@@ -4,18 +4,17 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use ::packs::{ResolveError, resolve};
 use fleet::order;
-use gateway_protocol::{Found, ProblemCode, What};
+use gateway_protocol::ProblemCode;
 use jiff::Timestamp;
 use plane_client::v1;
 use plane_model::{
-    CloudAccount, Cluster, ClusterProfile, Owner, Profile, ProfilePack, State, claim, is_control_plane,
-    new_uid,
+    CloudAccount, Cluster, ClusterProfile, Owner, Profile, ProfilePack, State, claim, new_uid, record,
 };
 use reconcile::Timeline;
-use serde_json::{Map, Value, json};
-use store::Stored;
+use serde_json::{Value, json};
+use store::{Batch, Stored};
 
-use super::{accounts, profiles, show, take};
+use super::{accounts, pools, profiles, show, take};
 use crate::{
     call::{Call, Caller},
     kubernetes, lists,
@@ -38,9 +37,6 @@ pub fn routes() -> Vec<Route> {
         route!(GET "/v1/spectroclusters/{uid}/features/complianceScan", InProject(Resource::Cluster, Verb::Get), "Its scans; there are none.", no_asset, 200),
         route!(GET "/v1/spectroclusters/{uid}/config/rbacs", InProject(Resource::Cluster, Verb::Get), "Its role bindings; there are none.", nothing, 200: v1::Empty),
         route!(GET "/v1/spectroclusters/{uid}/config/namespaces", InProject(Resource::Cluster, Verb::Get), "Its namespaces; there are none.", nothing, 200: v1::Empty),
-        route!(GET "/v1/cloudconfigs/maas/{uid}", InProject(Resource::Cluster, Verb::Get), "A cluster's machines as they should be.", cloud_config, 200: v1::CloudConfig),
-        route!(PUT "/v1/cloudconfigs/maas/{uid}/machinePools/{poolName}", InProject(Resource::Cluster, Verb::Update), "Changes a pool, such as its size.", change_pool, takes serde_json::Value, 204),
-        route!(GET "/v1/cloudconfigs/maas/{uid}/machinePools/{poolName}/machines", InProject(Resource::Cluster, Verb::Get), "Machines of a pool.", machines, 200: v1::List<v1::Machine>),
     ]
 }
 
@@ -80,16 +76,19 @@ async fn create(call: Call) -> Answer {
         )));
     }
     verify(&call, &uid, &cluster, &account)?;
-    enough(&call, caller, &cluster, &account, &[]).await?;
+    pools::enough(&call, caller, &cluster, &account, &[]).await?;
     cluster.timeline.begin(State::Pending.word(), now);
     let mut batch = caller.batch("cluster.create");
     for found in &used {
         batch = batch.expect::<Profile>(&caller.tenant, &found.id, found.version);
     }
-    let batch = batch
-        .expect::<CloudAccount>(&caller.tenant, &account.id, account.version)
-        .create(&caller.tenant, &uid, &cluster)
-        .claim(&caller.tenant, claim::CLUSTER, &unique(&cluster), &uid);
+    let batch = batch.expect::<CloudAccount>(&caller.tenant, &account.id, account.version).claim(
+        &caller.tenant,
+        claim::CLUSTER,
+        &unique(&cluster),
+        &uid,
+    );
+    let batch = written(&call, caller, batch, (&uid, None), &cluster);
     let revision = call.commit(batch).await?;
     Ok(Reply::Made(uid, revision))
 }
@@ -154,7 +153,7 @@ async fn delete(call: Call) -> Answer {
     changed.generation += 1;
     (changed.deleted, changed.state) = (Some(now), State::Deleting);
     changed.timeline.begin(State::Deleting.word(), now);
-    call.commit(caller.batch("cluster.delete").update(&caller.tenant, &found.id, found.version, &changed))
+    call.commit(written(&call, caller, caller.batch("cluster.delete"), (&found.id, Some(&found)), &changed))
         .await?;
     Ok(Reply::Empty)
 }
@@ -240,113 +239,39 @@ async fn nothing(call: Call) -> Answer {
     Reply::of(&v1::Empty::default())
 }
 
-async fn cloud_config(call: Call) -> Answer {
-    let caller = call.caller()?;
-    let found = find(&call, caller)?;
-    let cluster = &found.value;
-    let account = call.state.store.get::<CloudAccount>(&caller.tenant, &cluster.account);
-    Reply::of(&v1::CloudConfig {
-        kind: "maas".to_owned(),
-        metadata: meta(caller, &found),
-        spec: v1::CloudConfigSpec {
-            cloud_account_ref: v1::ClusterRef {
-                kind: "cloudaccount".to_owned(),
-                name: account.map(|account| account.value.meta.name.clone()).unwrap_or_default(),
-                uid: cluster.account.clone(),
-            },
-            cluster_config: cluster.cloud_config.clone(),
-            machine_pool_config: cluster.pools.iter().map(shown_pool).collect(),
-        },
-    })
-}
-
-/// `poolConfig` and `cloudConfig` as one, with what clients read without a look.
-fn shown_pool(sent: &Value) -> Map<String, Value> {
-    let mut shown = Map::new();
-    for part in ["poolConfig", "cloudConfig"] {
-        shown.extend(sent.get(part).and_then(Value::as_object).cloned().unwrap_or_default());
-    }
-    shown.entry("instanceType").or_insert_with(|| json!({}));
-    shown.entry("minSize").or_insert_with(|| json!(0));
-    shown.entry("maxSize").or_insert_with(|| json!(0));
-    shown.entry("updateStrategy").or_insert_with(|| json!({ "type": "RollingUpdateScaleOut" }));
-    if let Some(Value::Object(network)) = shown.get_mut("network") {
-        let parent = network.get("parentPoolUid").cloned().unwrap_or_else(|| json!(""));
-        network.entry("parentPoolRef").or_insert_with(|| json!({ "uid": parent }));
-    }
-    shown
-}
-
-async fn change_pool(call: Call) -> Answer {
-    let (caller, wanted) = (call.caller()?, call.json::<Value>()?);
-    let found = find(&call, caller)?;
-    caller.may_change(&found.value.owner)?;
-    if found.value.deleted.is_some() {
-        return Err(ApiError::conflict("ClusterDeleting", "the cluster is being deleted"));
-    }
-    let account = call.state.store.get::<CloudAccount>(&caller.tenant, &found.value.account);
-    let account = account.ok_or_else(|| ApiError::not_found("cloud account", &found.value.account))?;
-    let name = call.capture(1);
-    let named = |pool: &Value| pool.pointer("/poolConfig/name").and_then(Value::as_str) == Some(name);
-    if !named(&wanted) {
-        return Err(ApiError::bad(format!("poolConfig.name: a pool keeps its name, which is {name}")));
-    }
-    let mut changed = found.value.clone();
-    let place = changed.pools.iter_mut().find(|pool| named(pool));
-    let place = place.ok_or_else(|| ApiError::not_found("machine pool", name))?;
-    let before = size(place);
-    *place = wanted;
-    if is_control_plane(place) && size(place) < before {
-        return Err(ApiError::bad("poolConfig.size: a control plane is not made smaller"));
-    }
-    changed.generation += 1;
-    verify(&call, &found.id, &changed, &account)?;
-    enough(&call, caller, &changed, &account, &found.value.pools).await?;
-    call.commit(caller.batch("cluster.update").update(&caller.tenant, &found.id, found.version, &changed))
-        .await?;
-    Ok(Reply::Empty)
-}
-
-async fn machines(call: Call) -> Answer {
-    let caller = call.caller()?;
-    let found = find(&call, caller)?;
-    let cluster = &found.value;
-    let name = call.capture(1);
-    let pool = cluster
-        .pools
-        .iter()
-        .find(|pool| pool.pointer("/poolConfig/name").and_then(Value::as_str) == Some(name));
-    let control = is_control_plane(pool.ok_or_else(|| ApiError::not_found("machine pool", name))?);
-    let deployment = format!("{}-{name}", cluster.meta.name);
-    let of_pool = |machine: &&gateway_protocol::ClusterMachine| {
-        if control {
-            machine.control_plane
-        } else {
-            machine.pool == deployment || machine.pool.starts_with(&format!("{deployment}-"))
-        }
-    };
-    let all = cluster.report.iter().flat_map(|report| &report.machines).filter(of_pool);
-    let shown = all.map(|one| v1::Machine {
-        metadata: v1::Meta { name: one.name.clone(), uid: one.name.clone(), ..v1::Meta::default() },
-        status: v1::MachineStatus {
-            instance_state: one.phase.clone(),
-            ready: one.ready,
-            addresses: one.addresses.clone(),
-            node: one.node.clone().unwrap_or_default(),
-            provider_id: one.provider_id.clone().unwrap_or_default(),
-            message: one.message.clone(),
-            maintenance_status: json!({ "action": "", "state": "", "message": "" }),
-        },
-    });
-    lists::part(&call, shown.collect())
+/// Adds a cluster's change to a batch of the caller's.
+pub fn written(
+    call: &Call,
+    caller: &Caller,
+    batch: Batch,
+    place: (&str, Option<&Stored<Cluster>>),
+    after: &Cluster,
+) -> Batch {
+    let (store, by) = (&call.state.store, caller.principal());
+    record(store, batch, &caller.tenant, place, after, &by, Timestamp::now())
 }
 
 /// A cluster that the caller sees, by the path.
-fn find(call: &Call, caller: &Caller) -> Result<Arc<Stored<Cluster>>, ApiError> {
-    let uid = call.capture(0);
+pub fn find(call: &Call, caller: &Caller) -> Result<Arc<Stored<Cluster>>, ApiError> {
+    by_uid(call, caller, call.capture(0))
+}
+
+/// A cluster that the caller sees.
+pub fn by_uid(call: &Call, caller: &Caller, uid: &str) -> Result<Arc<Stored<Cluster>>, ApiError> {
     let found = call.state.store.get::<Cluster>(&caller.tenant, uid);
     let seen = found.filter(|cluster| caller.sees(&cluster.value.owner));
     seen.ok_or_else(|| ApiError::not_found("cluster", uid))
+}
+
+/// Has every cluster of an account ordered again: its orders carry the account's endpoint and key.
+pub fn ordered_anew(call: &Call, caller: &Caller, account: &str, mut batch: Batch) -> Batch {
+    for one in call.state.store.list::<Cluster>(&caller.tenant) {
+        if one.value.account == account && one.value.state != State::Deleted {
+            let changed = Cluster { generation: one.value.generation + 1, ..one.value.clone() };
+            batch = written(call, caller, batch, (&one.id, Some(&one)), &changed);
+        }
+    }
+    batch
 }
 
 /// Names of the clusters that are of something and not deleted.
@@ -356,7 +281,7 @@ pub fn of(call: &Call, caller: &Caller, uses: impl Fn(&Cluster) -> bool) -> Vec<
     there.map(|one| one.value.meta.name.clone()).collect()
 }
 
-fn meta(caller: &Caller, found: &Stored<Cluster>) -> v1::Meta {
+pub fn meta(caller: &Caller, found: &Stored<Cluster>) -> v1::Meta {
     let mut own = show::whose(caller, &found.value.owner);
     own.push(("overlordUid", found.value.overlord.clone()));
     show::meta(&found.value.meta, &found.id, &own)
@@ -461,69 +386,14 @@ fn overridden(pack: &mut ProfilePack, sent: &v1::PackInput) {
 }
 
 /// Refuses what no gateway could carry out, in sentences.
-fn verify(call: &Call, uid: &str, cluster: &Cluster, account: &Stored<CloudAccount>) -> Result<(), ApiError> {
-    let made = order(uid, cluster, &account.value, call.state.fleet.incarnation());
-    made.map(drop).map_err(|problems| ApiError::unfit("InvalidCluster", problems.join("; ")))
-}
-
-/// Refuses pools that are larger than what is free, where the gateway can tell now; `before` are the pools that the
-/// cluster has already.
-async fn enough(
+pub fn verify(
     call: &Call,
-    caller: &Caller,
+    uid: &str,
     cluster: &Cluster,
     account: &Stored<CloudAccount>,
-    before: &[Value],
 ) -> Result<(), ApiError> {
-    let site = accounts::at_site(&account.value);
-    let found =
-        call.state.fleet.look_up(&caller.actor(), &account.value.overlord, site, What::Machines).await;
-    // A site that is away is no reason to refuse: the order waits for it.
-    let Ok(Found::Machines(machines)) = found else { return Ok(()) };
-    let free: Vec<_> = machines.iter().filter(|machine| machine.free).collect();
-    for pool in &cluster.pools {
-        let name = pool.pointer("/poolConfig/name").and_then(Value::as_str).unwrap_or_default();
-        let had =
-            before.iter().find(|one| one.pointer("/poolConfig/name") == pool.pointer("/poolConfig/name"));
-        let more = size(pool).saturating_sub(had.map_or(0, size));
-        let fit = free.iter().filter(|machine| fits(pool, machine)).count();
-        if usize::try_from(more).is_ok_and(|more| more > fit) {
-            return Err(ApiError::unfit(
-                "InsufficientMachines",
-                format!(
-                    "pool {name} needs {more} more machines; {fit} of the {} that are free fit it: ask for less of them, or release or add machines",
-                    free.len()
-                ),
-            ));
-        }
-    }
-    let more: u64 = cluster.pools.iter().map(size).sum::<u64>().saturating_sub(before.iter().map(size).sum());
-    if usize::try_from(more).is_ok_and(|more| more > free.len()) {
-        return Err(ApiError::unfit(
-            "InsufficientMachines",
-            format!("the cluster needs {more} more machines, and {} are free", free.len()),
-        ));
-    }
-    Ok(())
-}
-
-fn fits(pool: &Value, machine: &gateway_protocol::Machine) -> bool {
-    let at = |pointer: &str| pool.pointer(pointer);
-    let number = |pointer: &str| at(pointer).and_then(Value::as_u64).unwrap_or(0);
-    let texts = |pointer: &str| -> Vec<&str> {
-        at(pointer).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
-    };
-    let zones = texts("/cloudConfig/azs");
-    let resource_pool = at("/cloudConfig/resourcePool").and_then(Value::as_str).unwrap_or_default();
-    machine.cpus >= number("/cloudConfig/instanceType/minCPU")
-        && machine.memory_mib >= number("/cloudConfig/instanceType/minMemInMB")
-        && (zones.is_empty() || zones.contains(&machine.zone.as_str()))
-        && (resource_pool.is_empty() || resource_pool == machine.pool)
-        && texts("/cloudConfig/tags").iter().all(|tag| machine.tags.iter().any(|one| one == tag))
-}
-
-fn size(pool: &Value) -> u64 {
-    pool.pointer("/poolConfig/size").and_then(Value::as_u64).unwrap_or(0)
+    let made = order(uid, cluster, &account.value, call.state.fleet.incarnation());
+    made.map(drop).map_err(|problems| ApiError::unfit("InvalidCluster", problems.join("; ")))
 }
 
 /// A namespace at the site that no other cluster has, of whatever project.

@@ -4,11 +4,14 @@ mod accounts;
 mod api_keys;
 mod auth;
 mod clusters;
+mod events;
 mod look_ups;
 mod overlords;
 mod packs;
+mod pools;
 mod profiles;
 mod projects;
+mod users;
 
 use crate::route::Route;
 
@@ -17,6 +20,7 @@ pub fn table() -> Vec<Route> {
     [
         auth::routes(),
         api_keys::routes(),
+        users::routes(),
         projects::routes(),
         overlords::routes(),
         accounts::routes(),
@@ -24,6 +28,8 @@ pub fn table() -> Vec<Route> {
         packs::routes(),
         profiles::routes(),
         clusters::routes(),
+        pools::routes(),
+        events::routes(),
     ]
     .concat()
 }
