@@ -204,3 +204,45 @@ fn zones() -> dns::Zones {
     }
     zones.build()
 }
+
+/// What a gateway says first, and what a plane answers: a length and JSON.
+pub fn hello(bytes: &[u8]) {
+    services::wait(async {
+        let (mut asked, mut answered) = (bytes, bytes);
+        if let Ok(hello) = tunnel::hello::read::<tunnel::hello::Hello>(&mut asked).await {
+            let mut written = Vec::new();
+            tunnel::hello::write(&mut written, &hello).await.expect("what was read can be written");
+            let again = tunnel::hello::read::<tunnel::hello::Hello>(&mut written.as_slice()).await;
+            assert_eq!(again.expect("and read again").versions, hello.versions);
+        }
+        let _ = tunnel::hello::read::<tunnel::hello::Answer>(&mut answered).await;
+    });
+}
+
+/// A grant: as the text that a request carries, and as what a signed one says.
+pub fn grant(bytes: &[u8]) {
+    static PLANE: std::sync::OnceLock<(tunnel::Signer, tunnel::Verifier)> = std::sync::OnceLock::new();
+    let (signer, verifier) = PLANE.get_or_init(|| {
+        let signer = tunnel::Signer::generate().expect("a key");
+        let who = tunnel::Identity { gateway: "g".to_owned(), tenant: "t".to_owned() };
+        let verifier = tunnel::Verifier::new(who, signer.public()).expect("its own key");
+        (signer, verifier)
+    });
+    let now = std::time::SystemTime::now().try_into().expect("a time");
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    assert!(verifier.check(text, "GET", "/", now).is_err(), "nobody else signs for the plane");
+    if let Ok(said) = serde_json::from_str::<tunnel::Grant>(text)
+        && let Ok(token) = signer.sign(&said)
+        && let Ok(granted) = verifier.check(&token, "GET", "/", now)
+    {
+        assert_eq!((granted.aud.as_str(), granted.tenant.as_str()), ("g", "t"));
+    }
+}
+
+/// A pairing code, as somebody pastes it.
+pub fn pairing_code(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(code) = text.parse::<tunnel::PairingCode>() {
+        assert_eq!(code.expose().parse(), Ok(code));
+    }
+}

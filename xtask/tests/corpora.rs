@@ -13,18 +13,21 @@ mod parsers;
 
 type Parser = fn(&[u8]);
 
-const PARSERS: [(&str, Parser); 16] = [
+const PARSERS: [(&str, Parser); 19] = [
     ("assignment", parsers::assignment),
     ("boot_path", parsers::boot_path),
     ("cmdline", parsers::cmdline),
     ("dhcp", parsers::dhcp),
     ("dhcp_reply", parsers::dhcp_reply),
     ("dns", parsers::dns),
+    ("grant", parsers::grant),
+    ("hello", parsers::hello),
     ("inventory", parsers::inventory),
     ("metadata", parsers::metadata),
     ("multipart", parsers::multipart),
     ("ntp", parsers::ntp),
     ("oauth", parsers::oauth),
+    ("pairing_code", parsers::pairing_code),
     ("params", parsers::params),
     ("redfish", parsers::redfish),
     ("report", parsers::report),
