@@ -148,6 +148,9 @@ fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Command::Plane(PlaneCommand::Run { config }) => serve(|stop| plane::run(config, stop)),
+        Command::Plane(PlaneCommand::Restored { config }) => {
+            runtime().and_then(|runtime| runtime.block_on(plane::restored(config)))
+        }
         Command::Plane(PlaneCommand::Openapi) => plane::openapi(),
         Command::Provider(ProviderCommand::Manifests) => provider::manifests(&mut std::io::stdout()),
         Command::Provider(ProviderCommand::Run(arguments)) => {

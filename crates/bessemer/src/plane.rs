@@ -14,6 +14,13 @@ pub enum PlaneCommand {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Say that the database was restored from a backup, before the plane is run on it: gateways take its orders then,
+    /// although they have had newer ones
+    Restored {
+        /// Configuration file (docs/plane.md)
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Write the OpenAPI document of /v1
     Openapi,
 }
@@ -21,6 +28,15 @@ pub enum PlaneCommand {
 pub async fn run(config: PathBuf, stop: watch::Receiver<bool>) -> Result<()> {
     let config = plane_server::Config::read(&config)?;
     Ok(plane_server::run(config, stop).await?)
+}
+
+pub async fn restored(config: PathBuf) -> Result<()> {
+    let config = plane_server::Config::read(&config)?;
+    let incarnation = plane_server::restored(&config).await?;
+    println!(
+        "incarnation {incarnation}: gateways take this plane's orders before all earlier ones; now: bessemer plane run"
+    );
+    Ok(())
 }
 
 pub fn openapi() -> Result<()> {

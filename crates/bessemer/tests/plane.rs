@@ -628,6 +628,52 @@ async fn told_and_changed(
     .await;
 }
 
+/// A plane whose database is older than what the site has had: told so, its orders are taken before newer ones.
+async fn restored_from_a_backup(mut site: Site, bundle: &Path, client: &Client, uid: &str) -> Site {
+    let (database, backup) = (site.path("plane/plane.db"), site.path("backup.db"));
+    assert!(site.plane.end(), "{}", site.logs());
+    fs::copy(&database, &backup).unwrap();
+    site.plane.process = spawn(&site.plane.arguments, &site.plane.log);
+    site.overlord(&site.client().await, "Running").await;
+    let mut pool: Value = cluster("demo", "", "")["spec"]["machinepoolconfig"][1].clone();
+    pool["poolConfig"]["size"] = json!(0);
+    let path = format!("/v1/cloudconfigs/maas/{uid}/machinePools/workers");
+    client.call(Method::PUT, &path, Some(&pool)).await.unwrap();
+    let at_site = |site: &Site| {
+        let get = ["get", "siteclusters", "-o", "jsonpath={.items[0].status.applied}"];
+        let [applied, _] = site.kubectl(bundle, "gateway/admin.kubeconfig", &get);
+        serde_json::from_str::<(u64, u64)>(&applied).ok()
+    };
+    let newest = site
+        .until("the site has the change", async || at_site(&site).filter(|(_, generation)| *generation > 4))
+        .await;
+    assert_eq!(newest, (1, 5));
+
+    assert!(site.plane.end(), "{}", site.logs());
+    for leftover in ["plane/plane.db-wal", "plane/plane.db-shm"] {
+        let _ = fs::remove_file(site.path(leftover));
+    }
+    fs::copy(&backup, &database).unwrap();
+    let config = site.path("plane.toml").display().to_string();
+    let output = bessemer().args(["plane", "restored", "--config", &config]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.contains("incarnation 2"), "{said}");
+    site.plane.process = spawn(&site.plane.arguments, &site.plane.log);
+    let client = site.client().await;
+    site.overlord(&client, "Running").await;
+    site.until("the site takes the restored plane's order", async || {
+        (at_site(&site) == Some((2, 4))).then_some(())
+    })
+    .await;
+    let path = format!("/v1/spectroclusters/{uid}");
+    site.until("its reports are heard", async || {
+        let one: v1::Cluster = client.get(&path).await.ok()?;
+        one.status.spc_apply.can_be_applied.then_some(())
+    })
+    .await;
+    site
+}
+
 /// A cluster's life as far as it goes without machines: ordered while the site is away, brought there, applied to a
 /// real Cluster API, which says what it waits for; told by the gateway; deleted until nothing is left.
 #[tokio::test(flavor = "multi_thread")]
@@ -701,6 +747,8 @@ async fn a_cluster_is_ordered_and_deleted_through_the_tunnel() {
         .await
         .unwrap();
     assert_eq!(found.items[0].metadata.uid, uid);
+
+    let site = restored_from_a_backup(site, &bundle, &client, &uid).await;
 
     // A power cut of plane and gateway in the middle of it; then the end.
     let mut plane = site;

@@ -6,8 +6,8 @@ use store::{Batch, CommitError, Store};
 use tunnel::{Authority, Signer};
 
 use crate::{
-    ApiKey, Identity, KeyText, Meta, PLANE, Password, PasswordError, Project, Rights, Tenant, User, claim,
-    new_uid,
+    ApiKey, Cluster, Identity, KeyText, Meta, PLANE, Password, PasswordError, Project, Rights, Tenant, User,
+    claim, new_uid,
 };
 
 /// The project that every tenant has: Palette's clients look for it.
@@ -38,6 +38,9 @@ pub enum SetupError {
     /// The password.
     #[error("the administrator's password: {0}")]
     Password(#[from] PasswordError),
+    /// No plane has run on the store.
+    #[error("no plane has run on this database: is it the one that was restored?")]
+    Empty,
     /// No keys could be made.
     #[error("the plane's keys cannot be made: {0}")]
     Keys(String),
@@ -68,6 +71,26 @@ pub async fn identity(store: &Store) -> Result<Identity, SetupError> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Says that the store was restored from a backup, before a plane runs on it: its orders go before those that sites
+/// have, and all are given again. The plane's incarnation from now on.
+///
+/// # Errors
+/// [`SetupError`]
+pub async fn restored(store: &Store) -> Result<u64, SetupError> {
+    let known = store.get::<Identity>(PLANE, Identity::ID).ok_or(SetupError::Empty)?;
+    let identity = Identity { incarnation: known.value.incarnation + 1, ..known.value.clone() };
+    let batch = Batch::new(PRINCIPAL, "plane.restored");
+    let mut batch = batch.update(PLANE, Identity::ID, known.version, &identity);
+    for tenant in store.list::<Tenant>(PLANE) {
+        for one in store.list::<Cluster>(&tenant.id) {
+            let again = Cluster { taken: 0, ..one.value.clone() };
+            batch = batch.update(&tenant.id, &one.id, one.version, &again);
+        }
+    }
+    store.commit(batch).await?;
+    Ok(identity.incarnation)
 }
 
 /// Makes the tenant and its administrator, where the address is not known yet; an API key that is, stays as it is.

@@ -66,10 +66,7 @@ pub enum PlaneError {
 pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<(), PlaneError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data);
     made.map_err(file(&config.data))?;
-    let store = match &config.database {
-        Some(url) => Store::open_postgres(url.expose(), config.database_ca.as_deref()).await?,
-        None => Store::open_sqlite(&config.data.join("plane.db")).await?,
-    };
+    let store = open(&config).await?;
     let identity = setup::identity(&store).await?;
     let admin = setup::Admin {
         organization: config.admin.organization.clone(),
@@ -108,6 +105,25 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<(), 
     };
     store.close().await;
     done
+}
+
+/// Says, before a plane is run on it, that its database was restored from a backup. The plane's incarnation from now
+/// on.
+///
+/// # Errors
+/// [`PlaneError`]
+pub async fn restored(config: &Config) -> Result<u64, PlaneError> {
+    let store = open(config).await?;
+    let incarnation = setup::restored(&store).await;
+    store.close().await;
+    Ok(incarnation?)
+}
+
+async fn open(config: &Config) -> Result<Store, CommitError> {
+    match &config.database {
+        Some(url) => Store::open_postgres(url.expose(), config.database_ca.as_deref()).await,
+        None => Store::open_sqlite(&config.data.join("plane.db")).await,
+    }
 }
 
 fn file(path: &Path) -> impl FnOnce(io::Error) -> PlaneError {
