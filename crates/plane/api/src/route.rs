@@ -18,6 +18,8 @@ pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 pub enum Resource {
     /// API keys.
     ApiKey,
+    /// Audits.
+    Audit,
     /// Cloud accounts.
     CloudAccount,
     /// Clusters.
@@ -103,8 +105,9 @@ pub(crate) use route;
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ApiKey,
+        Self::Audit,
         Self::CloudAccount,
         Self::Cluster,
         Self::ClusterProfile,
@@ -117,6 +120,7 @@ impl Resource {
     pub fn name(self) -> &'static str {
         match self {
             Self::ApiKey => "apiKey",
+            Self::Audit => "audit",
             Self::CloudAccount => "cloudaccount",
             Self::Cluster => "cluster",
             Self::ClusterProfile => "clusterProfile",

@@ -595,6 +595,29 @@ async fn people_with_roles() {
     assert_eq!(list(&own).await, StatusCode::FORBIDDEN);
     assert_eq!(list(&[own[0], ("projectuid", &project)]).await, StatusCode::OK);
 
+    // All of it is in the audit, of this tenant alone.
+    let (other, _) = tenant(&plane.store, "other@example.com").await;
+    let made = made.headers["audituid"].to_str().unwrap().to_owned();
+    let audit = plane.get(&format!("/v1/audits/{made}"), &plane.admin).await.body;
+    assert_eq!(
+        (&audit["spec"]["actionMsg"], &audit["spec"]["actor"]["user"]["emailId"]),
+        (&json!("user.create"), &json!("admin@example.com"))
+    );
+    assert_eq!(plane.get(&format!("/v1/audits/{made}"), &other).await.status, StatusCode::NOT_FOUND);
+    let uid = path.rsplit('/').next().unwrap();
+    let of_ada = plane.get(&format!("/v1/audits?resourceUid={uid}&limit=0"), &plane.admin).await.body;
+    let said: Vec<&str> = of_ada["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["spec"]["actionMsg"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        said,
+        ["user.update", "user.update", "user.update", "user.activate", "user.create"],
+        "the latest first"
+    );
+
     // The last administrator stays; who is deleted is nobody.
     let me = plane.get("/v1/users/info", &plane.admin).await.body["userUid"].as_str().unwrap().to_owned();
     let demoted =

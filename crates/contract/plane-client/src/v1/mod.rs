@@ -1,6 +1,7 @@
 //! Bodies of requests and answers.
 
 mod account;
+mod audit;
 mod auth;
 mod cluster;
 mod event;
@@ -15,6 +16,7 @@ pub use account::{
     Domain, Domains, MaasAccount, MaasAccountSpec, MaasAccountToValidate, Pool, Pools, Subnet, SubnetVlan,
     Subnets, Tag, Tags, Zone, Zones,
 };
+pub use audit::{Audit, AuditActor, AuditResource, AuditSpec, AuditUser};
 pub use auth::{
     ApiKey, ApiKeyCreated, ApiKeyEntity, ApiKeySpec, ApiKeyState, ApiKeyStatus, KeyOwner, Login, UserInfo,
     UserToken,

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod api_keys;
+mod audits;
 mod auth;
 mod clusters;
 mod events;
@@ -21,6 +22,7 @@ pub fn table() -> Vec<Route> {
         auth::routes(),
         api_keys::routes(),
         users::routes(),
+        audits::routes(),
         projects::routes(),
         overlords::routes(),
         accounts::routes(),
