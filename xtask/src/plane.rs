@@ -104,17 +104,16 @@ impl Plane {
         Self::join(&site).await.ok()
     }
 
-    /// Pairs the site's gateway, orders the cluster, and follows it until its DNS answers. Whatever is there already is
-    /// left as it is.
+    /// Orders the cluster and follows it until its DNS answers. Whatever is there already is left as it is.
     pub async fn cluster(
         &self,
         narrator: &mut Narrator,
         site: &Site,
         bundle: &Bundle,
+        gateway: &str,
         layers: Layers,
     ) -> Result<Made> {
-        let gateway = narrator.phase("gateway", self.gateway(site)).await?;
-        let uid = narrator.phase("order", self.order(site, bundle, &gateway, layers)).await?;
+        let uid = narrator.phase("order", self.order(site, bundle, gateway, layers)).await?;
         self.follow(narrator, site, bundle, uid).await
     }
 
@@ -189,6 +188,17 @@ impl Plane {
         }
     }
 
+    /// Deletes the cloud account, where there is one.
+    pub async fn forget_account(&self) -> Result<()> {
+        let path = "/v1/cloudaccounts/maas?limit=0";
+        let all = async || self.client.get::<v1::List<v1::MaasAccount>>(path).await;
+        for one in self.ask("the plane's cloud accounts", all).await?.items {
+            let path = format!("/v1/cloudaccounts/maas/{}", one.metadata.uid);
+            self.client.call(Method::DELETE, &path, None::<&()>).await?;
+        }
+        Ok(())
+    }
+
     /// The plane's gateways.
     pub async fn overlords(&self) -> Result<Vec<v1::Overlord>> {
         let all = async || self.client.get::<v1::List<v1::Overlord>>("/v1/overlords").await;
@@ -218,7 +228,8 @@ impl Plane {
         }
     }
 
-    async fn account(&self, site: &Site, gateway: &str) -> Result<String> {
+    /// Makes the cloud account where there is none; refusals are told at once.
+    pub async fn account(&self, site: &Site, gateway: &str) -> Result<String> {
         let mut deadline = Deadline::new(START_LIMIT, "the cloud account");
         let key = fs::read_to_string(site.dir.join("admin.key"))?;
         let account = json!({"metadata": {"name": ACCOUNT, "annotations": {"overlordUid": gateway}},
@@ -232,9 +243,7 @@ impl Plane {
             }
             match self.client.create("/v1/cloudaccounts/maas", &account).await {
                 Ok(uid) => return Ok(uid),
-                Err(error) if passes(&error) || error.code() == Some("MaasUnreachable") => {
-                    deadline.note(&error.to_string());
-                }
+                Err(error) if passes(&error) => deadline.note(&error.to_string()),
                 Err(error) => return Err(error.into()),
             }
             deadline.pause().await?;

@@ -45,6 +45,8 @@ pub enum Roles {
     Region,
     /// A region and a gateway with its engine, and a plane in the cloud, which the site alone can reach.
     Everything,
+    /// The same; the plane has a gateway of its own, too, for whatever ways the lab's rules leave it.
+    WithSystemGateway,
 }
 
 /// The region's configuration, as far as the lab sets it.
@@ -84,7 +86,8 @@ struct GatewayFile<'a> {
     listen: String,
     dns: &'static str,
     registry: RegistryTable,
-    plane: PlaneTable,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plane: Option<PlaneTable>,
 }
 
 #[derive(Serialize)]
@@ -104,6 +107,8 @@ struct PlaneFile {
     data: PathBuf,
     listen: String,
     names: [&'static str; 2],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_gateway: Option<PathBuf>,
     admin: AdminTable,
 }
 
@@ -130,12 +135,17 @@ impl Roles {
         if self == Self::Region {
             return Ok(());
         }
-        run(PLANE, Place::Cloud, &["plane", "run"], &toml::to_string(&plane(dir)?)?)?;
+        let system = dir.join("system.toml");
+        let mut plane = plane(dir)?;
+        if self == Self::WithSystemGateway {
+            fs::write(&system, toml::to_string(&system_gateway(dir, bundle))?)?;
+            plane.system_gateway = Some(system);
+        }
+        run(PLANE, Place::Cloud, &["plane", "run"], &toml::to_string(&plane)?)?;
         run(GATEWAY, Place::Site, &["gateway", "run"], &toml::to_string(&gateway(dir, bundle))?)?;
         options.forwards.push(forward(ENGINE_API, KUBERNETES_PORT));
         options.forwards.push(PortForward { place: Place::Cloud, ..forward(PLANE_API, PLANE_PORT) });
-        let rules = Rules { to_cloud: vec![PLANE_PORT], to_site: Vec::new() };
-        options.cloud = Some(Cloud { rules, ..Cloud::default() });
+        options.cloud = Some(Cloud { rules: rules(&[]), ..Cloud::default() });
         Ok(())
     }
 }
@@ -172,11 +182,33 @@ fn gateway<'a>(dir: &Path, bundle: &'a Bundle) -> GatewayFile<'a> {
         listen: format!("{ADDRESS}:{KUBERNETES_PORT}"),
         dns: ADDRESS,
         registry: RegistryTable { listen: format!("{ADDRESS}:{REGISTRY_PORT}") },
-        plane: PlaneTable {
+        plane: Some(PlaneTable {
             address: format!("{PLANE_ADDRESS}:{PLANE_PORT}"),
             pairing_code_file: dir.join(PAIRING_CODE),
-        },
+        }),
     }
+}
+
+/// The gateway in the plane's own process.
+fn system_gateway<'a>(dir: &Path, bundle: &'a Bundle) -> GatewayFile<'a> {
+    GatewayFile {
+        data: dir.join("system"),
+        bundle: bundle.components.folder(),
+        listen: format!("{PLANE_ADDRESS}:{KUBERNETES_PORT}"),
+        dns: ADDRESS,
+        registry: RegistryTable { listen: format!("{PLANE_ADDRESS}:{REGISTRY_PORT}") },
+        plane: None,
+    }
+}
+
+/// What a system private gateway needs, one way each: the port, and whether it leads into the site.
+pub const SYSTEM_WAYS: [(u16, bool); 4] =
+    [(5240, true), (53, true), (KUBERNETES_PORT, true), (REGISTRY_PORT, false)];
+
+/// The rules that leave a site its way to the plane, and a system private gateway these ways.
+pub fn rules(ways: &[(u16, bool)]) -> Rules {
+    let ports = |into: bool| ways.iter().filter(move |(_, way)| *way == into).map(|(port, _)| *port);
+    Rules { to_cloud: [PLANE_PORT].into_iter().chain(ports(false)).collect(), to_site: ports(true).collect() }
 }
 
 fn plane(dir: &Path) -> Result<PlaneFile> {
@@ -189,6 +221,7 @@ fn plane(dir: &Path) -> Result<PlaneFile> {
         data: dir.join("plane"),
         listen: format!("{PLANE_ADDRESS}:{PLANE_PORT}"),
         names: ["127.0.0.1", PLANE_ADDRESS],
+        system_gateway: None,
         admin: AdminTable { organization: "Lab", email: ADMIN, password_file, api_key_file },
     })
 }

@@ -46,31 +46,43 @@ pub fn up(machines: Machines, output: Output) -> Result<()> {
             ssh_key(&site).await
         };
         let key = narrator.phase("commission", ready).await?;
-        let plane = Plane::join(&site).await?;
-        let made = whole(&mut narrator, &site, &bundle, &plane).await?;
-        let ssh = narrator.phase("ssh", ssh(&site, &made.control, &key)).await?;
+        let (plane, made) = whole(&mut narrator, &site, &bundle).await?;
+        let ends = async {
+            let ssh = ssh(&site, &made.control, &key).await?;
+            Ok::<_, anyhow::Error>((
+                ssh,
+                cluster::describe(&made.kubectl, plane::NAME)?,
+                plane.overlords().await?,
+            ))
+        };
+        let (ssh, cluster, gateways) = narrator.phase("ssh", ends).await?;
         let mut summary = summary(site, &narrator, ssh).await?;
         let file = |name: &str| summary.site.dir.join(name);
         let about = json!({"url": plane.url, "ca": plane.ca, "key_file": file("plane.key"), "user": ADMIN,
                            "password_file": file("plane.password")});
-        let gateways = plane.overlords().await?.into_iter();
-        let gateways = gateways.map(
+        let gateways = gateways.iter().map(
             |one| json!({"name": one.metadata.name, "uid": one.metadata.uid, "state": one.status.state}),
         );
         summary.json["plane"] = about;
         summary.json["gateways"] = gateways.collect();
-        summary.json["cluster"] = cluster::describe(&made.kubectl, plane::NAME)?;
+        summary.json["cluster"] = cluster;
         summary.json["kubeconfig"] = json!(made.kubectl.config);
         report(&summary, &narrator, output);
         Ok(())
     })
 }
 
-/// The cluster that is ordered at the plane, up to an answer of its last layer.
-pub async fn whole(narrator: &mut Narrator, site: &Site, bundle: &Bundle, plane: &Plane) -> Result<Made> {
-    let made = plane.cluster(narrator, site, bundle, Layers::Hello).await?;
+/// The plane of a lab, with its gateway, and the cluster that is ordered there, up to an answer of its last layer.
+pub async fn whole(narrator: &mut Narrator, site: &Site, bundle: &Bundle) -> Result<(Plane, Made)> {
+    let paired = async {
+        let plane = Plane::join(site).await?;
+        let gateway = plane.gateway(site).await?;
+        Ok::<_, anyhow::Error>((plane, gateway))
+    };
+    let (plane, gateway) = narrator.phase("gateway", paired).await?;
+    let made = plane.cluster(narrator, site, bundle, &gateway, Layers::Hello).await?;
     narrator.phase("hello", plane::hello(&made.kubectl)).await?;
-    Ok(made)
+    Ok((plane, made))
 }
 
 /// Takes the rack down: the cluster first, through the plane.

@@ -16,8 +16,8 @@ use engine::{Phase, ProcessStatus, ProviderConfig, Status};
 use jiff::Timestamp;
 use secrets::ApiKey;
 use site::{Finding, Home, PairError, Verdict};
-use tokio::sync::watch;
-use tunnel::{DialError, LinkState, PairingCode};
+use tokio::sync::{oneshot, watch};
+use tunnel::{DialError, LinkState, Memory, PairingCode};
 
 use config::{Config, Maas, Plane};
 
@@ -89,7 +89,7 @@ pub async fn pair(config: &Path, code: Option<PairingCode>) -> Result<()> {
         Some(code) => code,
         None => asked()?,
     };
-    let uid = site::pair(&config.home()?, &plane.address, plane.proxy.as_ref(), &code).await?;
+    let uid = site::pair(&config.home()?, &plane.ways()?, &code).await?;
     println!("paired with the plane at {} as gateway {uid}; now: bessemer gateway run", plane.address);
     Ok(())
 }
@@ -105,7 +105,6 @@ fn asked() -> Result<PairingCode> {
 pub async fn run_all(path: PathBuf, stop: watch::Receiver<bool>) -> Result<()> {
     let config = Config::read(&path, None)?;
     let (home, plane) = (config.home()?, config.plane()?);
-    let engine = config.clusters();
     let mut told = stop.clone();
     let link = async {
         if let Some(file) = &plane.pairing_code_file
@@ -114,24 +113,60 @@ pub async fn run_all(path: PathBuf, stop: watch::Receiver<bool>) -> Result<()> {
         {
             return Ok(());
         }
-        let link = site::run(&home, &plane.address, plane.proxy.as_ref(), engine, stop.clone());
-        link.await.context("the link to the plane")
+        let ways = plane.ways()?;
+        site::run(&home, &ways, config.clusters(), stop.clone()).await.context("the link to the plane")
     };
+    Box::pin(beside_engine(&config, link, stop.clone())).await
+}
+
+/// Runs the system private gateway: the same beside the plane of this process, paired by a code that the plane gives.
+pub async fn run_system(
+    path: PathBuf,
+    carrier: Memory,
+    code: oneshot::Receiver<PairingCode>,
+    stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let config = Config::read(&path, None)?;
+    anyhow::ensure!(
+        config.plane.is_none(),
+        "{}: the system private gateway has the plane of its own process: leave [plane] out",
+        path.display()
+    );
+    let (home, plane) = (config.home()?, site::Plane::in_memory(carrier));
+    let link = async {
+        if home.enrolment()?.is_none() {
+            let code = code.await.context("the plane gave no pairing code")?;
+            site::pair(&home, &plane, &code).await?;
+        }
+        site::run(&home, &plane, config.clusters(), stop.clone()).await.context("the link to the plane")
+    };
+    Box::pin(beside_engine(&config, link, stop.clone())).await
+}
+
+/// Whether the gateway of a configuration is paired.
+pub fn is_paired(path: &Path) -> Result<bool> {
+    Ok(Config::read(path, None)?.home()?.enrolment()?.is_some())
+}
+
+/// A link with the engine beside it, where there is one. Each ends the other: half a gateway would only look like one.
+async fn beside_engine(
+    config: &Config,
+    link: impl Future<Output = Result<()>>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<()> {
     if !config.has_engine() {
         return link.await;
     }
-    // Each ends the other: half a gateway would only look like one.
     let (end, ended) = watch::channel(false);
-    let mut told = stop.clone();
     let beside = async {
         let done = tokio::select! {
             done = link => done,
-            _ = told.wait_for(|stop| *stop) => Ok(()),
+            _ = stop.wait_for(|stop| *stop) => Ok(()),
         };
         end.send_replace(true);
         done
     };
-    let (engine, link) = tokio::join!(run(path, None, ended), beside);
+    let (engine, link) = tokio::join!(run_engine(config, true, ended), beside);
     engine.and(link)
 }
 
@@ -144,7 +179,7 @@ async fn pair_by_file(
 ) -> Result<bool> {
     loop {
         let Some(code) = awaited::<PairingCode>(file, "pairing code", stop).await? else { return Ok(false) };
-        match site::pair(home, &plane.address, plane.proxy.as_ref(), &code).await {
+        match site::pair(home, &plane.ways()?, &code).await {
             Ok(uid) => {
                 tracing::info!(gateway = uid, plane = %plane.address, "paired");
                 std::fs::remove_file(file).with_context(|| format!("cannot remove {}", file.display()))?;
@@ -197,7 +232,7 @@ pub fn status(config: &Path, form: Format, session: &mut Session<'_>) -> Result<
 pub fn doctor(config: &Path, form: Format, session: &mut Session<'_>) -> Result<()> {
     let config = Config::read(config, None)?;
     let (home, plane) = (config.home()?, config.plane()?);
-    let mut findings = crate::runtime()?.block_on(site::doctor(&home, &plane.address, plane.proxy.as_ref()));
+    let mut findings = crate::runtime()?.block_on(site::doctor(&home, &plane.ways()?));
     findings.extend(engine_findings(&config));
     session.show(form, &findings, || {
         let row = |finding: &Finding| {
@@ -257,24 +292,25 @@ fn engine_findings(config: &Config) -> Vec<Finding> {
 }
 
 /// Runs an engine and what goes with it.
-pub async fn run(
-    config: PathBuf,
-    kubeconfig: Option<PathBuf>,
-    mut stop: watch::Receiver<bool>,
-) -> Result<()> {
+pub async fn run(config: PathBuf, kubeconfig: Option<PathBuf>, stop: watch::Receiver<bool>) -> Result<()> {
     let config = Config::read(&config, kubeconfig)?;
+    let ordered = config.plane.is_some();
+    run_engine(&config, ordered, stop).await
+}
+
+/// The same; clusters that a plane orders bring the key of their MAAS along.
+async fn run_engine(config: &Config, ordered: bool, mut stop: watch::Receiver<bool>) -> Result<()> {
     let provider = match &config.maas {
         Some(maas) => match awaited(&maas.api_key_file, "API key of the MAAS", &mut stop).await? {
             Some(key) => Some(provider(Some((maas, &key)))?),
             None => return Ok(()),
         },
-        // Clusters that a plane orders bring the key of their MAAS along.
-        None if config.plane.is_some() => Some(provider(None)?),
+        None if ordered => Some(provider(None)?),
         None => None,
     };
     let engine = config.engine(provider)?;
     // Before the engine: both may make the authority.
-    let registry = registry(&config, &engine.authority()).await?;
+    let registry = registry(config, &engine.authority()).await?;
 
     let (end, ended) = watch::channel(false);
     let beside = async {

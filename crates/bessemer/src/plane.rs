@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
-use tokio::sync::watch;
+use plane_server::SystemGateway;
+use tokio::sync::{oneshot, watch};
 
 #[derive(Debug, Subcommand)]
 pub enum PlaneCommand {
@@ -25,9 +26,35 @@ pub enum PlaneCommand {
     Openapi,
 }
 
-pub async fn run(config: PathBuf, stop: watch::Receiver<bool>) -> Result<()> {
+pub async fn run(config: PathBuf, mut stop: watch::Receiver<bool>) -> Result<()> {
     let config = plane_server::Config::read(&config)?;
-    Ok(plane_server::run(config, stop).await?)
+    let Some(gateway) = config.system_gateway.clone() else {
+        return Ok(plane_server::run(config, None, stop).await?);
+    };
+    let (carrier, streams) = tunnel::memory();
+    let (give, code) = oneshot::channel();
+    let system = SystemGateway { streams, code: (!crate::gateway::is_paired(&gateway)?).then_some(give) };
+    // Each ends the other: a plane without its gateway would only look like one.
+    let (end, ended) = watch::channel(false);
+    let plane = async {
+        let done = plane_server::run(config, Some(system), ended.clone()).await;
+        end.send_replace(true);
+        Ok(done?)
+    };
+    let beside = async {
+        let done = Box::pin(crate::gateway::run_system(gateway, carrier, code, ended.clone())).await;
+        end.send_replace(true);
+        done
+    };
+    let told = async {
+        let _ = stop.wait_for(|stop| *stop).await;
+        end.send_replace(true);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        (plane, gateway) = async { tokio::join!(plane, beside) } => plane.and(gateway),
+        () = told => Ok(()),
+    }
 }
 
 pub async fn restored(config: PathBuf) -> Result<()> {

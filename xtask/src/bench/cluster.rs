@@ -42,14 +42,14 @@ async fn measure(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<Vec<
     let site = up::start(&mut narrator, dir, "bench-cluster", bundle, machines, Roles::Everything).await?;
     up::commission(&site).await?;
     let plane = Plane::join(&site).await?;
-    plane.gateway(&site).await?;
+    let gateway = plane.gateway(&site).await?;
     cluster::engine(&site, bundle).await?;
     let ready = restart(&site).await?;
     cluster::engine(&site, bundle).await?;
 
     let mut phases = Narrator::new();
     let began = Instant::now();
-    let made = plane.cluster(&mut phases, &site, bundle, Layers::Plain).await?;
+    let made = plane.cluster(&mut phases, &site, bundle, &gateway, Layers::Plain).await?;
     phases.phase("traffic", e2e::cluster::traffic(&made.kubectl)).await?;
     let total = began.elapsed().as_secs_f64();
 

@@ -8,7 +8,6 @@ use super::Figure;
 use crate::{
     host,
     narrate::Narrator,
-    plane::Plane,
     roles::{GATEWAY, PLANE, REGION, Roles},
     site::{Bundle, Machines, Site},
     up,
@@ -59,8 +58,7 @@ async fn whole(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<Vec<Fi
     let site = up::start(&mut narrator, dir, "bench-up", bundle, machines, Roles::Everything).await?;
     narrator.phase("commission", up::commission(&site)).await?;
     let key = up::ssh_key(&site).await?;
-    let plane = Plane::join(&site).await?;
-    let made = up::whole(&mut narrator, &site, bundle, &plane).await?;
+    let (_, made) = up::whole(&mut narrator, &site, bundle).await?;
     narrator.phase("ssh", up::ssh(&site, &made.control, &key)).await?;
     let named = |name: &str| format!("up.{}.{name}", kind(machines));
     let mut figures = vec![Figure::new(named("all"), began.elapsed().as_secs_f64(), "s").at_most(limit)];

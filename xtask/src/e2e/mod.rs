@@ -10,6 +10,7 @@ mod luck;
 mod redeploy;
 mod snapshot;
 mod storm;
+mod system_gateway;
 
 use std::{
     path::{Path, PathBuf},
@@ -50,6 +51,8 @@ pub enum Name {
     Cluster,
     /// The link between site and cloud is cut while a cluster is being made.
     LinkCut,
+    /// A site that the plane itself reaches: which ways it needs, and that no other is open.
+    SystemGateway,
     /// A Kubernetes cluster: made and deleted while everything that makes it is killed.
     Storm,
 }
@@ -71,6 +74,9 @@ pub fn run(name: Name, machines: Machines, times: u32, seed: u64) -> Result<()> 
         }
         Name::LinkCut => {
             on_scratch("e2e-link-cut", async |dir, bundle| link_cut::run(dir, bundle, machines).await)
+        }
+        Name::SystemGateway => {
+            on_scratch("e2e-system", async |dir, bundle| system_gateway::run(dir, bundle, machines).await)
         }
         Name::Cluster => cluster(machines),
         Name::Luck => on_scratch("e2e-luck", async |dir, bundle| luck::run(dir, bundle, machines).await),

@@ -47,6 +47,13 @@ pub struct Plane {
     pub pairing_code_file: Option<PathBuf>,
 }
 
+impl Plane {
+    /// The ways to it.
+    pub fn ways(&self) -> Result<site::Plane> {
+        Ok(self.address.plane(self.proxy.as_ref())?)
+    }
+}
+
 /// A Kubernetes that is there already.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -120,9 +127,8 @@ impl Config {
         };
         let bundle = self.bundle.clone()?;
         let authority = self.data.join("pki/ca.crt");
-        let registry =
-            self.registry.as_ref().map(|registry| (format!("https://{}", registry.listen), authority));
-        Some(site::Engine { kubeconfig, manifests: bundle.join("manifests"), registry })
+        let registry = self.registry.as_ref().map(|registry| (registry.listen, authority));
+        Some(site::Engine { kubeconfig, manifests: bundle.join("manifests"), registry, dns: self.dns })
     }
 
     /// Whether there is an engine in it.

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `GET /v1/about` | – | 200 [`About`] |
 //! | `POST /v1/maas/validate` | [`Account`] | 200 [`Validated`] |
+//! | `POST /v1/maas/probe` | [`Account`] | 200 [`Probed`] |
 //! | `POST /v1/maas/look-up` | [`LookUp`] | 200 [`Found`] |
 //! | `PUT /v1/clusters` | [`Order`] | 200 [`Taken`] |
 //! | `GET /v1/clusters/{uid}/kubeconfig` | – | 200 [`Kubeconfig`] |
@@ -32,6 +33,8 @@ pub mod path {
     pub const ABOUT: &str = "/v1/about";
     /// Tries an account.
     pub const VALIDATE: &str = "/v1/maas/validate";
+    /// Tries the ways that a system private gateway needs.
+    pub const PROBE: &str = "/v1/maas/probe";
     /// Looks something up in a MAAS.
     pub const LOOK_UP: &str = "/v1/maas/look-up";
     /// What clusters should be, and what became of them.
@@ -87,6 +90,22 @@ pub struct Validated {
     pub version: String,
     /// The user whose key it is.
     pub user: String,
+}
+
+/// The ways between a gateway that is not at the site, and the site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probed {
+    /// Each that is needed.
+    pub ways: Vec<Way>,
+}
+
+/// A way between a gateway and a site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    /// From where to where, for people.
+    pub what: String,
+    /// Whether it is open; unknown where nobody can tell.
+    pub open: Option<bool>,
 }
 
 /// Something to be looked up.

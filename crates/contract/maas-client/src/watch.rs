@@ -175,6 +175,12 @@ pub struct Console {
     pub total: usize,
 }
 
+/// What a region says of a way.
+#[derive(Deserialize)]
+struct Reached {
+    reached: bool,
+}
+
 impl Client {
     /// Lines of a machine's serial console from number `skip` on; not all of them at once. `None` where the region
     /// is one that does not tell, such as Canonical's.
@@ -191,6 +197,17 @@ impl Client {
     pub async fn why(&self, system_id: &str) -> Result<Option<Why>, Error> {
         match self.get(&["machines", system_id], vec![("op", "why".to_owned())]).await {
             Ok(why) => Ok(Some(why)),
+            Err(Error::Invalid { .. }) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Whether the region can open a TCP connection there. `None` where the region is one that does not tell, such as
+    /// Canonical's.
+    pub async fn reach(&self, host: &str, port: u16) -> Result<Option<bool>, Error> {
+        let query = vec![("op", "reach".to_owned()), ("host", host.to_owned()), ("port", port.to_string())];
+        match self.get::<Reached>(&["maas"], query).await {
+            Ok(told) => Ok(Some(told.reached)),
             Err(Error::Invalid { .. }) => Ok(None),
             Err(other) => Err(other),
         }

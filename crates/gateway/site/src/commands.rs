@@ -13,7 +13,7 @@ use gateway_protocol::{About, Account, LookUp, Order, Problem, ProblemCode, path
 use sealing::SealingKey;
 use serde::Serialize;
 
-use crate::{Clusters, SOFTWARE, maas};
+use crate::{Clusters, SOFTWARE, maas, probe};
 
 /// What the routes share.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub fn router(key: SealingKey, clusters: Option<Clusters>) -> Router {
     Router::new()
         .route(path::ABOUT, get(about))
         .route(path::VALIDATE, post(validate))
+        .route(path::PROBE, post(probe))
         .route(path::LOOK_UP, post(look_up))
         .route(path::CLUSTERS, put(order))
         .route(path::KUBECONFIG, get(kubeconfig))
@@ -39,6 +40,13 @@ async fn about(State(site): State<Arc<Site>>) -> Json<About> {
 
 async fn validate(State(site): State<Arc<Site>>, Json(account): Json<Account>) -> Response {
     answer(maas::validate(&account, &site.key).await)
+}
+
+async fn probe(State(site): State<Arc<Site>>, Json(account): Json<Account>) -> Response {
+    match site.clusters() {
+        Ok(clusters) => answer(probe::probe(&account, &site.key, clusters).await),
+        Err(problem) => answer(Err::<(), _>(problem)),
+    }
 }
 
 async fn look_up(State(site): State<Arc<Site>>, Json(wanted): Json<LookUp>) -> Response {

@@ -3,12 +3,11 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use secrets::Secret;
 use serde::Serialize;
 use tokio::time::timeout;
 use tunnel::{Carrier, Enrolment, LinkState};
 
-use crate::{Home, PlaneAddress, SOFTWARE, status};
+use crate::{Home, Plane, SOFTWARE, status};
 
 /// How long a way to the plane may take to open.
 const DIAL: Duration = Duration::from_secs(10);
@@ -54,7 +53,7 @@ impl Finding {
 }
 
 /// Checks pairing, the ways to the plane, the plane's word, and whether the gateway runs.
-pub async fn doctor(home: &Home, plane: &PlaneAddress, proxy: Option<&Secret>) -> Vec<Finding> {
+pub async fn doctor(home: &Home, plane: &Plane) -> Vec<Finding> {
     let mut findings = Vec::new();
     let enrolment = home.enrolment();
     findings.push(match &enrolment {
@@ -64,16 +63,9 @@ pub async fn doctor(home: &Home, plane: &PlaneAddress, proxy: Option<&Secret>) -
         }
         Err(error) => Finding::bad("pairing", error.to_string()),
     });
-    let carriers = match plane.carriers(proxy) {
-        Ok(carriers) => carriers,
-        Err(error) => {
-            findings.push(Finding::bad("way to the plane", error.to_string()));
-            return findings;
-        }
-    };
-    findings.extend(ways(&carriers).await);
+    findings.extend(ways(&plane.carriers).await);
     if let Ok(Some(enrolment)) = enrolment {
-        findings.push(word(&carriers, &enrolment, home).await);
+        findings.push(word(&plane.carriers, &enrolment, home).await);
     }
     findings.push(process(home));
     findings

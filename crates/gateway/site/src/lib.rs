@@ -15,6 +15,7 @@ mod doctor;
 mod home;
 mod maas;
 mod plane;
+mod probe;
 mod run;
 mod status;
 
@@ -22,7 +23,7 @@ pub use clusters::{Clusters, Engine};
 pub use commands::router;
 pub use doctor::{Finding, Verdict, doctor};
 pub use home::{Home, HomeError};
-pub use plane::{PlaneAddress, PlaneAddressError};
+pub use plane::{Plane, PlaneAddress, PlaneAddressError};
 pub use run::{PairError, RunError, pair, run};
 pub use status::{Status, status};
 

@@ -11,7 +11,7 @@ use secrets::ApiKey;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A client of an account's MAAS.
-fn client(account: &Account, key: &SealingKey) -> Result<Client, Problem> {
+pub fn client(account: &Account, key: &SealingKey) -> Result<Client, Problem> {
     let opened = key.open(&account.key, MAAS_KEY).map_err(|error| Problem {
         code: ProblemCode::Sealed,
         message: format!("the account's key cannot be opened at its gateway: {error}; give the key again"),

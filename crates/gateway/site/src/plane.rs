@@ -4,7 +4,7 @@ use std::{str::FromStr, sync::Arc};
 
 use secrets::Secret;
 use serde::Deserialize;
-use tunnel::{Carrier, Connect, Tcp};
+use tunnel::{Carrier, Connect, Memory, Tcp};
 use url::Url;
 
 /// The port, where none is named.
@@ -31,12 +31,32 @@ pub enum PlaneAddressError {
     Proxy,
 }
 
+/// A plane, and the ways to it in the order in which they are tried.
+#[derive(Debug, Clone)]
+pub struct Plane {
+    /// For people.
+    pub name: String,
+    /// The ways.
+    pub carriers: Vec<Arc<dyn Carrier>>,
+}
+
+impl Plane {
+    /// The one in this process.
+    pub fn in_memory(carrier: Memory) -> Self {
+        Self { name: carrier.describe(), carriers: vec![Arc::new(carrier)] }
+    }
+}
+
 impl PlaneAddress {
-    /// The ways to it, in the order in which they are tried.
+    /// The plane there, by itself and through a proxy.
     ///
     /// # Errors
     /// [`PlaneAddressError::Proxy`]
-    pub fn carriers(&self, proxy: Option<&Secret>) -> Result<Vec<Arc<dyn Carrier>>, PlaneAddressError> {
+    pub fn plane(&self, proxy: Option<&Secret>) -> Result<Plane, PlaneAddressError> {
+        Ok(Plane { name: self.to_string(), carriers: self.carriers(proxy)? })
+    }
+
+    fn carriers(&self, proxy: Option<&Secret>) -> Result<Vec<Arc<dyn Carrier>>, PlaneAddressError> {
         let tcp = Tcp { host: self.host.clone(), port: self.port };
         let mut carriers: Vec<Arc<dyn Carrier>> = vec![Arc::new(tcp.clone())];
         if let Some(proxy) = proxy {

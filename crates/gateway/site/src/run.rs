@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use secrets::Secret;
 use tokio::{sync::watch, task::JoinSet};
 use tunnel::{Commands, DialError, Dialler, NoTargets, PairingCode, Targets, Verifier};
 
-use crate::{Clusters, Engine, Home, HomeError, PlaneAddress, PlaneAddressError, SOFTWARE, Status, router};
+use crate::{Clusters, Engine, Home, HomeError, Plane, SOFTWARE, Status, router};
 
 /// Why a gateway was not paired.
 #[derive(Debug, thiserror::Error)]
@@ -15,9 +14,6 @@ pub enum PairError {
     /// What it keeps.
     #[error(transparent)]
     Home(#[from] HomeError),
-    /// The proxy.
-    #[error(transparent)]
-    Address(#[from] PlaneAddressError),
     /// The plane.
     #[error(transparent)]
     Dial(#[from] DialError),
@@ -29,9 +25,6 @@ pub enum RunError {
     /// What it keeps.
     #[error(transparent)]
     Home(#[from] HomeError),
-    /// The proxy.
-    #[error(transparent)]
-    Address(#[from] PlaneAddressError),
     /// Not yet.
     #[error("the gateway is not paired: ask the plane for a code, then: bessemer gateway pair")]
     NotPaired,
@@ -44,14 +37,8 @@ pub enum RunError {
 ///
 /// # Errors
 /// [`PairError`]
-pub async fn pair(
-    home: &Home,
-    plane: &PlaneAddress,
-    proxy: Option<&Secret>,
-    code: &PairingCode,
-) -> Result<String, PairError> {
-    let carriers = plane.carriers(proxy)?;
-    let enrolment = tunnel::pair(&carriers, code, &home.key()?, SOFTWARE).await?;
+pub async fn pair(home: &Home, plane: &Plane, code: &PairingCode) -> Result<String, PairError> {
+    let enrolment = tunnel::pair(&plane.carriers, code, &home.key()?, SOFTWARE).await?;
     home.keep(&enrolment)?;
     Ok(enrolment.identity.gateway)
 }
@@ -62,8 +49,7 @@ pub async fn pair(
 /// [`RunError`], before it dials; afterwards it goes on whatever happens.
 pub async fn run(
     home: &Home,
-    plane: &PlaneAddress,
-    proxy: Option<&Secret>,
+    plane: &Plane,
     engine: Option<Engine>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
@@ -76,7 +62,7 @@ pub async fn run(
         None => Arc::new(NoTargets),
     };
     let commands = Commands::new(Arc::new(verifier), router(key.clone(), clusters.clone()), targets);
-    let carriers = plane.carriers(proxy)?;
+    let carriers = plane.carriers.clone();
     let identity = enrolment.identity.clone();
     let dialler = Dialler::new(carriers, SOFTWARE.to_owned(), home.count_start()?, home.key()?, enrolment);
     let keeper = home.clone();
@@ -94,7 +80,7 @@ pub async fn run(
         let status = Status {
             pid: std::process::id(),
             since,
-            plane: plane.to_string(),
+            plane: plane.name.clone(),
             gateway: identity.gateway.clone(),
             tenant: identity.tenant.clone(),
             link: running.state.borrow_and_update().clone(),

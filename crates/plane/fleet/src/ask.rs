@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use gateway_protocol::{
-    About, Account, Found, Kubeconfig, LookUp, Order, Problem, Taken, Validated, What, kubernetes, path,
+    About, Account, Found, Kubeconfig, LookUp, Order, Probed, Problem, Taken, Validated, What, kubernetes,
+    path,
 };
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
@@ -58,6 +59,14 @@ impl Fleet {
         account: &Account,
     ) -> Result<Validated, AskError> {
         self.ask(actor, overlord, Method::POST, path::VALIDATE, account, MAAS).await
+    }
+
+    /// Tries the ways that a gateway needs which is not at the site.
+    ///
+    /// # Errors
+    /// [`AskError`]
+    pub async fn probe(&self, actor: &Actor, overlord: &str, account: &Account) -> Result<Probed, AskError> {
+        self.ask(actor, overlord, Method::POST, path::PROBE, account, MAAS).await
     }
 
     /// Looks something up at the site.

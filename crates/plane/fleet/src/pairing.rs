@@ -11,6 +11,9 @@ use crate::Fleet;
 /// Codes that wait at a time, for a tenant.
 const WAITING: usize = 100;
 
+/// Name of the gateway in the plane's own process.
+const SYSTEM: &str = "System Private Gateway";
+
 /// Why a gateway's record was not made or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PairError {
@@ -67,6 +70,26 @@ impl Fleet {
         );
         self.commit(batch).await?;
         Ok((uid, code))
+    }
+
+    /// A code for the gateway in the plane's own process; its record is made where there is none.
+    ///
+    /// # Errors
+    /// [`PairError`]
+    pub async fn invite_system(&self, principal: &str, tenant: &str) -> Result<PairingCode, PairError> {
+        let all = self.store.list::<Overlord>(tenant);
+        if let Some(known) = all.iter().find(|one| one.value.system) {
+            return self.reset(principal, tenant, &known.id).await;
+        }
+        let (uid, code) = (new_uid(), PairingCode::random(self.authority.fingerprint()));
+        let waiting = Overlord::waiting(SYSTEM, &code.secret, Timestamp::now());
+        let overlord = Overlord { system: true, ..waiting };
+        let batch = Batch::new(principal, "overlord.invite")
+            .create(tenant, &uid, &overlord)
+            .claim(tenant, claim::OVERLORD, SYSTEM, &uid)
+            .claim(PLANE, claim::PAIRING_CODE, overlord.pairing.code(), &format!("{tenant}/{uid}"));
+        self.commit(batch).await?;
+        Ok(code)
     }
 
     /// Takes a gateway's pairing back: it is to be paired by a new code.

@@ -31,6 +31,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// The first user.
     pub admin: Admin,
+    /// Configuration file of a gateway that runs in this process: the system private gateway.
+    pub system_gateway: Option<PathBuf>,
 }
 
 /// For whom a plane is run.
@@ -79,6 +81,11 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
+    /// Two things that do not go together.
+    #[error(
+        "a plane for many has no system private gateway: it has no way into their sites; each site gets a private cloud gateway"
+    )]
+    SystemGateway,
     /// It is not what we understand.
     #[error("{}: {why}", path.display())]
     Parse {
@@ -97,8 +104,12 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text)
-            .map_err(|error| ConfigError::Parse { path: path.to_owned(), why: error.to_string() })
+        let config: Self = toml::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), why: error.to_string() })?;
+        if config.mode == Mode::Saas && config.system_gateway.is_some() {
+            return Err(ConfigError::SystemGateway);
+        }
+        Ok(config)
     }
 }
 

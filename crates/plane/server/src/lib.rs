@@ -13,4 +13,4 @@ mod port;
 mod serve;
 
 pub use config::{Admin, Config, ConfigError, Mode, Tls};
-pub use serve::{PlaneError, restored, run};
+pub use serve::{PlaneError, SystemGateway, restored, run};

@@ -11,11 +11,16 @@ use std::{
 use fleet::Fleet;
 use http_base::{BindError, Metrics};
 use plane_api::State;
-use plane_model::{KeyText, setup};
+use plane_model::{KeyText, PLANE, claim, of_tenant, setup};
 use secrets::Secret;
 use store::{CommitError, Store};
-use tokio::sync::watch;
-use tunnel::Edge;
+use tokio::{
+    io::DuplexStream,
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+use tunnel::{Edge, PairingCode};
 
 use crate::{
     Config, ConfigError,
@@ -37,6 +42,9 @@ pub enum PlaneError {
     /// The first start.
     #[error(transparent)]
     Setup(#[from] setup::SetupError),
+    /// The gateway in this process.
+    #[error("the system private gateway cannot be paired: {0}")]
+    System(#[from] fleet::PairError),
     /// The plane's keys.
     #[error(transparent)]
     Keys(#[from] fleet::OpenError),
@@ -59,11 +67,24 @@ pub enum PlaneError {
     },
 }
 
+/// A gateway in the plane's own process, as the plane sees it.
+#[derive(Debug)]
+pub struct SystemGateway {
+    /// Its connections.
+    pub streams: mpsc::Receiver<DuplexStream>,
+    /// Where its pairing code goes, while it is not paired.
+    pub code: Option<oneshot::Sender<PairingCode>>,
+}
+
 /// Runs a plane until `stop` becomes true.
 ///
 /// # Errors
 /// [`PlaneError`]
-pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<(), PlaneError> {
+pub async fn run(
+    config: Config,
+    system: Option<SystemGateway>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), PlaneError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data);
     made.map_err(file(&config.data))?;
     let store = open(&config).await?;
@@ -95,16 +116,60 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> Result<(), 
     metrics.register(|registry| store.register(registry));
     let router = metrics.count("v1", plane_api::router(state));
     let router = http_base::upkeep(metrics).fallback_service(router);
+    let system = async {
+        match system {
+            Some(gateway) => {
+                let tenant = tenant_of(&store, &config.admin.email);
+                serve_system(&fleet, &edge, gateway, tenant.as_deref()).await
+            }
+            None => std::future::pending().await,
+        }
+    };
     let listener = http_base::bind(config.listen, "the plane").await?;
     tracing::info!(address = %config.listen, authority = %ca.display(), "the plane listens");
     let done = tokio::select! {
-        done = Port { edge, router, web }.serve(listener) => done,
+        done = Port { edge: edge.clone(), router, web }.serve(listener) => done,
+        done = system => done,
         () = fleet.clone().greet() => Ok(()),
-        () = fleet.fulfil() => Ok(()),
+        () = fleet.clone().fulfil() => Ok(()),
         _ = stop.wait_for(|stop| *stop) => Ok(()),
     };
     store.close().await;
     done
+}
+
+/// Gives the gateway in this process its pairing code, and takes its connections.
+async fn serve_system(
+    fleet: &Fleet,
+    edge: &Edge,
+    mut gateway: SystemGateway,
+    tenant: Option<&str>,
+) -> Result<(), PlaneError> {
+    if let (Some(give), Some(tenant)) = (gateway.code, tenant) {
+        // A gateway that has gone meanwhile ends the plane by itself.
+        let _ = give.send(fleet.invite_system("plane:system-gateway", tenant).await?);
+    }
+    let mut connections = JoinSet::new();
+    while let Some(stream) = gateway.streams.recv().await {
+        while connections.try_join_next().is_some() {}
+        let edge = edge.clone();
+        connections.spawn(async move {
+            let served = match TlsAcceptor::from(edge.tls()).accept(stream).await {
+                Ok(stream) => edge.serve(stream, "this process".to_owned()).await.map_err(io::Error::other),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = served {
+                tracing::debug!(%error, "a connection of the system private gateway ended");
+            }
+        });
+    }
+    Ok(())
+}
+
+/// The tenant of the user with this address.
+fn tenant_of(store: &Store, email: &str) -> Option<String> {
+    let owner = store.holder(PLANE, claim::EMAIL, &email.to_lowercase())?;
+    of_tenant(&owner).map(|(tenant, _)| tenant.to_owned())
 }
 
 /// Says, before a plane is run on it, that its database was restored from a backup. The plane's incarnation from now

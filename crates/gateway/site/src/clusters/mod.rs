@@ -13,6 +13,7 @@ mod render;
 
 use std::{
     collections::HashMap,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
@@ -36,8 +37,10 @@ pub struct Engine {
     pub kubeconfig: PathBuf,
     /// Folder with the manifests of built-in packs.
     pub manifests: PathBuf,
-    /// URL of the site's registry, and the PEM file of its authority.
-    pub registry: Option<(String, PathBuf)>,
+    /// Where the site's registry listens, and the PEM file of its authority.
+    pub registry: Option<(SocketAddr, PathBuf)>,
+    /// The site's DNS server, where it is not the region's own host.
+    pub dns: Option<IpAddr>,
 }
 
 /// The clusters of a site. Cheap to clone.
@@ -112,12 +115,22 @@ impl Clusters {
         Ok(client)
     }
 
+    /// The site's DNS server, where it is told.
+    pub(crate) fn dns(&self) -> Option<IpAddr> {
+        self.engine.dns
+    }
+
+    /// Where the site's registry listens.
+    pub(crate) fn registry_address(&self) -> Option<SocketAddr> {
+        self.engine.registry.as_ref().map(|(address, _)| *address)
+    }
+
     /// The site's registry, as nodes are told of it.
     fn registry(&self) -> Result<Option<Registry>, Problem> {
-        let Some((url, ca)) = &self.engine.registry else { return Ok(None) };
+        let Some((address, ca)) = &self.engine.registry else { return Ok(None) };
         let pem =
             std::fs::read_to_string(ca).map_err(|error| engine(&format!("{}: {error}", ca.display())))?;
-        Ok(Some(Registry { url: url.clone(), ca: Some(pem) }))
+        Ok(Some(Registry { url: format!("https://{address}"), ca: Some(pem) }))
     }
 }
 

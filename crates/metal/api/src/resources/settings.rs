@@ -1,5 +1,7 @@
 //! Settings by name (`maas/`). They are kept and answered; the region documents which ones it follows.
 
+use std::time::Duration;
+
 use model::{SCOPE, Setting};
 use serde_json::{Value, json};
 
@@ -19,6 +21,13 @@ pub fn resources() -> Vec<Resource> {
         ops: vec![
             named!(GET, "get_config", User, "Reads the setting `name`.", get),
             named!(POST, "set_config", Admin, "Sets the setting `name` to `value`.", set),
+            named!(
+                GET,
+                "reach",
+                Admin,
+                "Whether this region can open a TCP connection to `host` and `port` (an extension of Bessemer).",
+                reach
+            ),
         ],
     }]
 }
@@ -145,6 +154,24 @@ fn named_setting(call: &Call) -> Result<(&'static str, Kind), ApiError> {
         let names = names.join(", ");
         ApiError::field(name, format!("{name} is not a valid config setting (valid settings are: {names})."))
     })
+}
+
+/// How long a connection may take.
+const REACH: Duration = Duration::from_secs(3);
+
+/// The way back from a site: whether what is far away can be reached from here.
+async fn reach(call: Call) -> Answer {
+    let host = call.param("host").unwrap_or_default().to_owned();
+    let port = call.param("port").and_then(|port| port.parse::<u16>().ok());
+    let port = port.ok_or_else(|| ApiError::field("port", "Enter a whole number."))?;
+    let tried = tokio::time::timeout(REACH, tokio::net::TcpStream::connect((host.as_str(), port))).await;
+    let reached = match tried {
+        Ok(Ok(_)) => true,
+        // Something there has said no: the way is open.
+        Ok(Err(error)) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        Err(_) => false,
+    };
+    Ok(Reply::Json(json!({ "reached": reached })))
 }
 
 async fn get(call: Call) -> Answer {

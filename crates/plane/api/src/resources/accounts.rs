@@ -222,7 +222,24 @@ async fn try_it(
     key: &Sealed,
 ) -> Result<(), ApiError> {
     let account = Account { endpoint: endpoint.to_owned(), key: key.clone() };
-    let tried = call.state.fleet.validate(&caller.actor(), &overlord.id, &account).await.map_err(refused)?;
+    let fleet = &call.state.fleet;
+    let tried = fleet.validate(&caller.actor(), &overlord.id, &account).await.map_err(refused)?;
+    if overlord.value.system {
+        let probed = fleet.probe(&caller.actor(), &overlord.id, &account).await.map_err(refused)?;
+        let closed: Vec<&str> =
+            probed.ways.iter().filter(|way| way.open == Some(false)).map(|way| way.what.as_str()).collect();
+        if !closed.is_empty() {
+            let message = format!(
+                "the system private gateway needs more ways to the site; closed: {}. Open them, or put a private cloud \
+                 gateway at the site, which needs none",
+                closed.join("; ")
+            );
+            return Err(ApiError::unfit("SiteUnreachable", message));
+        }
+        for way in probed.ways.iter().filter(|way| way.open.is_none()) {
+            tracing::warn!(gateway = overlord.id, way = way.what, "nobody can tell whether this way is open");
+        }
+    }
     tracing::info!(gateway = overlord.id, user = tried.user, version = tried.version, "a MAAS account works");
     Ok(())
 }
