@@ -148,26 +148,22 @@ pub fn is_paired(path: &Path) -> Result<bool> {
     Ok(Config::read(path, None)?.home()?.enrolment()?.is_some())
 }
 
-/// A link with the engine beside it, where there is one. Each ends the other: half a gateway would only look like one.
+/// A link with the engine beside it, where there is one.
 async fn beside_engine(
     config: &Config,
     link: impl Future<Output = Result<()>>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) -> Result<()> {
     if !config.has_engine() {
         return link.await;
     }
-    let (end, ended) = watch::channel(false);
-    let beside = async {
-        let done = tokio::select! {
+    let link = async |mut ended: watch::Receiver<bool>| {
+        tokio::select! {
             done = link => done,
-            _ = stop.wait_for(|stop| *stop) => Ok(()),
-        };
-        end.send_replace(true);
-        done
+            _ = ended.wait_for(|ended| *ended) => Ok(()),
+        }
     };
-    let (engine, link) = tokio::join!(run_engine(config, true, ended), beside);
-    engine.and(link)
+    crate::together(|ended| run_engine(config, true, ended), link, stop).await
 }
 
 /// Pairs a gateway by the code in a file, once that is there and the plane answers; false where it is to stop before.

@@ -246,6 +246,38 @@ fn serve<F: Future<Output = Result<()>>>(service: impl FnOnce(watch::Receiver<bo
     })
 }
 
+/// Runs two services until both are told to stop, or one ends and so ends the other: half would only look like the
+/// whole.
+async fn together<A, B>(
+    first: impl FnOnce(watch::Receiver<bool>) -> A,
+    second: impl FnOnce(watch::Receiver<bool>) -> B,
+    mut stop: watch::Receiver<bool>,
+) -> Result<()>
+where
+    A: Future<Output = Result<()>>,
+    B: Future<Output = Result<()>>,
+{
+    let (end, ended) = watch::channel(false);
+    let ending = async |service: Result<()>| {
+        end.send_replace(true);
+        service
+    };
+    let both = async {
+        let first = async { ending(first(ended.clone()).await).await };
+        let second = async { ending(second(ended.clone()).await).await };
+        let (first, second) = tokio::join!(first, second);
+        first.and(second)
+    };
+    let mut both = std::pin::pin!(both);
+    tokio::select! {
+        done = &mut both => done,
+        _ = stop.wait_for(|stop| *stop) => {
+            end.send_replace(true);
+            both.await
+        }
+    }
+}
+
 fn runtime() -> Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
 }

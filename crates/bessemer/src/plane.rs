@@ -26,7 +26,7 @@ pub enum PlaneCommand {
     Openapi,
 }
 
-pub async fn run(config: PathBuf, mut stop: watch::Receiver<bool>) -> Result<()> {
+pub async fn run(config: PathBuf, stop: watch::Receiver<bool>) -> Result<()> {
     let config = plane_server::Config::read(&config)?;
     let Some(gateway) = config.system_gateway.clone() else {
         return Ok(plane_server::run(config, None, stop).await?);
@@ -34,27 +34,9 @@ pub async fn run(config: PathBuf, mut stop: watch::Receiver<bool>) -> Result<()>
     let (carrier, streams) = tunnel::memory();
     let (give, code) = oneshot::channel();
     let system = SystemGateway { streams, code: (!crate::gateway::is_paired(&gateway)?).then_some(give) };
-    // Each ends the other: a plane without its gateway would only look like one.
-    let (end, ended) = watch::channel(false);
-    let plane = async {
-        let done = plane_server::run(config, Some(system), ended.clone()).await;
-        end.send_replace(true);
-        Ok(done?)
-    };
-    let beside = async {
-        let done = Box::pin(crate::gateway::run_system(gateway, carrier, code, ended.clone())).await;
-        end.send_replace(true);
-        done
-    };
-    let told = async {
-        let _ = stop.wait_for(|stop| *stop).await;
-        end.send_replace(true);
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        (plane, gateway) = async { tokio::join!(plane, beside) } => plane.and(gateway),
-        () = told => Ok(()),
-    }
+    let plane = async |ended| Ok(plane_server::run(config, Some(system), ended).await?);
+    let beside = |ended| Box::pin(crate::gateway::run_system(gateway, carrier, code, ended));
+    crate::together(plane, beside, stop).await
 }
 
 pub async fn restored(config: PathBuf) -> Result<()> {

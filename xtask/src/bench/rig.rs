@@ -155,10 +155,7 @@ impl Region {
 
     /// What it keeps in memory, in MiB.
     pub fn resident(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib: u32 = line.and_then(|l| l.trim().strip_suffix(" kB")).context("no VmRSS")?.parse()?;
-        Ok(f64::from(kib) / 1024.0)
+        super::resident(self.child.id())
     }
 }
 

@@ -7,13 +7,13 @@ use anyhow::{Context as _, Result, ensure};
 use maas_client::Status;
 use serde_json::Value;
 
-use super::{ask, erase, lab_machine, link_cut, until_deploying};
+use super::{Rig, ask, erase, lab_machine, link_cut, until_deploying};
 use crate::{
     cluster::{self, Deadline},
     kubectl::Kubectl,
     narrate::{self, Narrator},
-    plane::{Layers, NAME, Plane},
-    roles::{ADMIN, Roles},
+    plane::NAME,
+    roles::ADMIN,
     site::{Bundle, Machines, Site},
     up,
 };
@@ -31,36 +31,30 @@ const HELLO_IMAGE: &str = "bessemer.local/hello:1";
 /// Orders it at the plane, has traffic in it, deletes it, and begins again with another of the same name.
 pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<()> {
     let mut narrator = Narrator::new();
-    let name = Site::name(dir);
-    let site = up::start(&mut narrator, dir, &name, bundle, machines, Roles::Everything).await?;
-    narrator.phase("commission", up::commission(&site)).await?;
-    let key = up::ssh_key(&site).await?;
-    let plane = Plane::join(&site).await?;
-    let gateway = narrator.phase("gateway", plane.gateway(&site)).await?;
-    let engine = narrator.phase("engine", cluster::engine(&site, bundle)).await?;
-    let before = objects(&engine)?;
+    let rig = Rig::start(&mut narrator, dir, bundle, machines.pair(bundle).await).await?;
+    let key = up::ssh_key(&rig.site).await?;
 
-    let uid = narrator.phase("order", plane.order(&site, bundle, &gateway, Layers::Plain)).await?;
-    narrator.phase("cut", link_cut::cut(&site, &plane, Duration::ZERO)).await?;
-    let made = plane.follow(&mut narrator, &site, bundle, uid).await?;
+    let uid = narrator.phase("order", rig.order(bundle)).await?;
+    narrator.phase("cut", link_cut::cut(&rig.site, &rig.plane, Duration::ZERO)).await?;
+    let made = rig.follow(&mut narrator, bundle, uid).await?;
     narrator.phase("traffic", traffic(&made.kubectl)).await?;
     narrator.step("hands", || hands(&made.kubectl))?;
-    check_nodes(&site, &made.kubectl).await?;
+    check_nodes(&rig.site, &made.kubectl).await?;
 
-    let control = lab_machine(&site, &made.control).await?;
-    let ssh = up::ssh(&site, &made.control, &key).await?;
-    narrator.phase("registry", registry(&site, &made.kubectl, &key)).await?;
-    let ca = authority(&engine)?.context("the cluster has no authority")?;
+    let control = lab_machine(&rig.site, &made.control).await?;
+    let ssh = up::ssh(&rig.site, &made.control, &key).await?;
+    narrator.phase("registry", registry(&rig.site, &made.kubectl, &key)).await?;
+    let ca = authority(&rig.engine)?.context("the cluster has no authority")?;
     let marks = narrator.step("mark", || erase::mark(&ssh, &control.disk))?;
 
-    narrator.phase("delete", plane.delete()).await?;
+    narrator.phase("delete", rig.plane.delete()).await?;
     narrate::say(&format!("  {}: {}", control.name, marks.check_gone(&control.disk)?));
-    nothing_left(&site, &engine, &before).await?;
+    rig.nothing_left().await?;
 
-    narrator.phase("order another", plane.order(&site, bundle, &gateway, Layers::Plain)).await?;
-    narrator.phase("another", another(&site, &engine, &ca)).await?;
-    narrator.phase("delete it", plane.delete()).await?;
-    nothing_left(&site, &engine, &before).await?;
+    narrator.phase("order another", rig.order(bundle)).await?;
+    narrator.phase("another", another(&rig.site, &rig.engine, &ca)).await?;
+    narrator.phase("delete it", rig.plane.delete()).await?;
+    rig.nothing_left().await?;
     narrator.print();
     Ok(())
 }

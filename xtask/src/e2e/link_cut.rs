@@ -6,14 +6,12 @@ use anyhow::{Result, ensure};
 use maas_client::Status;
 use rack::Cable;
 
-use super::{cluster as whole, in_state, until_deploying, with_a_spare};
+use super::{Rig, cluster as whole, in_state, until_deploying, with_a_spare};
 use crate::{
-    cluster::{self, Deadline},
+    cluster::Deadline,
     narrate::{self, Narrator},
-    plane::{Layers, Plane},
-    roles::Roles,
+    plane::Plane,
     site::{Bundle, Machines, Site},
-    up,
 };
 
 /// How long the link is cut.
@@ -25,22 +23,15 @@ const NOTICE: Duration = Duration::from_mins(2);
 pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<()> {
     let mut narrator = Narrator::new();
     let machines = with_a_spare(machines.pair(bundle).await);
-    let start = Site::start(dir, "e2e-link-cut", bundle, machines, Roles::Everything);
-    let (site, _) = narrator.phase("lab", start).await?;
-    narrator.phase("commission", up::commission(&site)).await?;
-    let plane = Plane::join(&site).await?;
-    let gateway = narrator.phase("gateway", plane.gateway(&site)).await?;
-    let engine = narrator.phase("engine", cluster::engine(&site, bundle)).await?;
-    let before = whole::objects(&engine)?;
-
-    let uid = narrator.phase("order", plane.order(&site, bundle, &gateway, Layers::Plain)).await?;
-    narrator.phase("cut", cut(&site, &plane, CUT)).await?;
-    let made = plane.follow(&mut narrator, &site, bundle, uid).await?;
+    let rig = Rig::start(&mut narrator, dir, bundle, machines).await?;
+    let uid = narrator.phase("order", rig.order(bundle)).await?;
+    narrator.phase("cut", cut(&rig.site, &rig.plane, CUT)).await?;
+    let made = rig.follow(&mut narrator, bundle, uid).await?;
     narrator.phase("traffic", whole::traffic(&made.kubectl)).await?;
-    let taken = in_state(&site, |status| status != Status::Ready).await?;
+    let taken = in_state(&rig.site, |status| status != Status::Ready).await?;
     ensure!(taken == 2, "{taken} machines are taken for two nodes");
-    narrator.phase("delete", plane.delete()).await?;
-    whole::nothing_left(&site, &engine, &before).await?;
+    narrator.phase("delete", rig.plane.delete()).await?;
+    rig.nothing_left().await?;
     narrator.print();
     println!("the link was cut for {} s: nothing was done twice, nothing is left", CUT.as_secs());
     Ok(())

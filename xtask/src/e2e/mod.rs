@@ -13,6 +13,7 @@ mod storm;
 mod system_gateway;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -22,8 +23,12 @@ use maas_client::{Erase, Release, Status};
 use rack::{MachineOptions, MachineStatus};
 
 use crate::{
-    cluster::Deadline,
+    cluster::{Deadline, engine},
+    kubectl::Kubectl,
+    narrate::Narrator,
     packages,
+    plane::{Layers, Made, Plane},
+    roles::Roles,
     site::{Bundle, Machines, Site},
     up,
 };
@@ -126,6 +131,51 @@ fn with_a_spare(mut machines: Vec<MachineOptions>) -> Vec<MachineOptions> {
     let spare = machines.first().map(|first| MachineOptions { name: "node-3".to_owned(), ..first.clone() });
     machines.extend(spare);
     machines
+}
+
+/// A lab whose machines are Ready, with a plane that has its gateway, before any cluster is ordered.
+struct Rig {
+    site: Site,
+    plane: Plane,
+    /// The plane's id of the gateway.
+    gateway: String,
+    engine: Kubectl,
+    /// Every object that the engine has.
+    before: BTreeSet<String>,
+}
+
+impl Rig {
+    async fn start(
+        narrator: &mut Narrator,
+        dir: &Path,
+        bundle: &Bundle,
+        machines: Vec<MachineOptions>,
+    ) -> Result<Self> {
+        let name = Site::name(dir);
+        let start = Site::start(dir, &name, bundle, machines, Roles::Everything);
+        let (site, _) = narrator.phase("lab", start).await?;
+        narrator.phase("commission", up::commission(&site)).await?;
+        let plane = Plane::join(&site).await?;
+        let gateway = narrator.phase("gateway", plane.gateway(&site)).await?;
+        let engine = narrator.phase("engine", engine(&site, bundle)).await?;
+        let before = cluster::objects(&engine)?;
+        Ok(Self { site, plane, gateway, engine, before })
+    }
+
+    /// Orders the cluster; its id.
+    async fn order(&self, bundle: &Bundle) -> Result<String> {
+        self.plane.order(&self.site, bundle, &self.gateway, Layers::Plain).await
+    }
+
+    /// Follows a cluster that was ordered.
+    async fn follow(&self, narrator: &mut Narrator, bundle: &Bundle, uid: String) -> Result<Made> {
+        self.plane.follow(narrator, &self.site, bundle, uid).await
+    }
+
+    /// Machines are Ready, DNS forgets the cluster, the engine has what it had before and nothing else.
+    async fn nothing_left(&self) -> Result<()> {
+        cluster::nothing_left(&self.site, &self.engine, &self.before).await
+    }
 }
 
 /// Waits until a machine is being deployed.

@@ -13,14 +13,12 @@ use maas_client::Status;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{cluster as whole, in_state, kills::Lots, until_deploying, with_a_spare};
+use super::{Rig, cluster as whole, in_state, kills::Lots, until_deploying, with_a_spare};
 use crate::{
     cluster,
     narrate::{self, Narrator},
-    plane::{Layers, Plane},
-    roles::{GATEWAY, PLANE, REGION, Roles},
+    roles::{GATEWAY, PLANE, REGION},
     site::{Bundle, Machines, Site},
-    up,
 };
 
 /// What is killed in each phase, in an order drawn by lot.
@@ -45,36 +43,32 @@ const REGION_AWAY: Duration = Duration::from_mins(2);
 pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines, seed: u64) -> Result<()> {
     let mut narrator = Narrator::new();
     let machines = with_a_spare(machines.pair(bundle).await);
-    let start = Site::start(dir, "e2e-storm", bundle, machines, Roles::Everything);
-    let (site, _) = narrator.phase("lab", start).await?;
-    narrator.phase("commission", up::commission(&site)).await?;
-    let plane = Plane::join(&site).await?;
-    let gateway = narrator.phase("gateway", plane.gateway(&site)).await?;
-    let engine = narrator.phase("engine", cluster::engine(&site, bundle)).await?;
-    let before = whole::objects(&engine)?;
+    let mut rig = Rig::start(&mut narrator, dir, bundle, machines).await?;
     let mut lots = Lots(seed);
     let mut sequence = Vec::new();
 
-    let uid = plane.order(&site, bundle, &gateway, Layers::Plain).await?;
-    let made = under_fire(&site, &mut lots, &mut sequence, async { plane.machines(&uid).await.map(drop) });
-    narrator.phase("create", made).await?;
-    let made = plane.follow(&mut narrator, &site, bundle, uid).await?;
+    let uid = rig.order(bundle).await?;
+    let made = async { rig.plane.machines(&uid).await.map(drop) };
+    narrator.phase("create", under_fire(&rig.site, &mut lots, &mut sequence, made)).await?;
+    let made = rig.follow(&mut narrator, bundle, uid).await?;
     narrator.phase("traffic", whole::traffic(&made.kubectl)).await?;
-    let taken = in_state(&site, |status| status != Status::Ready).await?;
+    let taken = in_state(&rig.site, |status| status != Status::Ready).await?;
     ensure!(taken == 2, "{taken} machines are taken for two nodes");
 
-    narrator.phase("delete", under_fire(&site, &mut lots, &mut sequence, plane.delete())).await?;
-    let engine = cluster::engine(&site, bundle).await?;
-    whole::nothing_left(&site, &engine, &before).await?;
+    let deleted = under_fire(&rig.site, &mut lots, &mut sequence, rig.plane.delete());
+    narrator.phase("delete", deleted).await?;
+    // Another start, another certificate.
+    rig.engine = cluster::engine(&rig.site, bundle).await?;
+    rig.nothing_left().await?;
 
-    let uid = plane.order(&site, bundle, &gateway, Layers::Plain).await?;
-    narrator.phase("deploying", until_deploying(&site)).await?;
+    let uid = rig.order(bundle).await?;
+    narrator.phase("deploying", until_deploying(&rig.site)).await?;
     narrate::say(&format!("  the region goes away for {} s", REGION_AWAY.as_secs()));
-    site.lab.kill(REGION, REGION_AWAY).await?;
-    let made = plane.follow(&mut narrator, &site, bundle, uid).await?;
+    rig.site.lab.kill(REGION, REGION_AWAY).await?;
+    let made = rig.follow(&mut narrator, bundle, uid).await?;
     narrator.phase("traffic again", whole::traffic(&made.kubectl)).await?;
-    narrator.phase("delete again", plane.delete()).await?;
-    whole::nothing_left(&site, &engine, &before).await?;
+    narrator.phase("delete again", rig.plane.delete()).await?;
+    rig.nothing_left().await?;
 
     narrator.print();
     println!("seed {seed}: {} kills, all ended well", sequence.len());

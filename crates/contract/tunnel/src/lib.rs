@@ -27,6 +27,7 @@ mod http2;
 mod identity;
 mod links;
 mod tls;
+mod upgrade;
 
 pub use authority::{Authority, AuthorityError, CERTIFICATE_LIFE, Certificate};
 pub use carrier::{Carrier, Connect, Io, Memory, Stream, Tcp, memory};
@@ -38,3 +39,4 @@ pub use grant::{Actor, Grant, GrantError, Person, Signer, Verifier};
 pub use identity::{Enrolment, GatewayKey, Identity, RENEW_WITHIN};
 pub use links::{AskError, Link, Links};
 pub use tls::{ALPN, TlsError};
+pub use upgrade::join_upgrades;

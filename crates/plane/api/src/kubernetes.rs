@@ -15,21 +15,19 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use gateway_protocol::kubernetes::{ADMINS, VIEWERS};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use jiff::{SignedDuration, Timestamp};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use plane_model::{Cluster, Role, User};
 use secrets::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::io::copy_bidirectional;
-use tunnel::{Actor, AskError, Person};
+use tunnel::{Actor, AskError, Person, join_upgrades};
 
 use crate::{
     State,
     call::{Call, Caller},
     reply::ApiError,
     server::text,
+    token::Token,
 };
 
 /// How long a kubeconfig is good; as long as a session can be refreshed.
@@ -49,20 +47,11 @@ struct Pass {
     exp: i64,
 }
 
-impl Pass {
-    fn token(&self, key: &Secret) -> Option<Secret> {
-        let key = EncodingKey::from_secret(key.expose().as_bytes());
-        encode(&Header::new(Algorithm::HS256), self, &key).ok().map(Secret::new)
-    }
+impl Token for Pass {
+    const AUDIENCE: Option<&'static str> = Some(AUDIENCE);
 
-    fn read(token: &str, key: &Secret, now: Timestamp) -> Option<Self> {
-        let mut rules = Validation::new(Algorithm::HS256);
-        // The end is compared with the time that is given here.
-        rules.validate_exp = false;
-        rules.set_audience(&[AUDIENCE]);
-        let key = DecodingKey::from_secret(key.expose().as_bytes());
-        let pass = decode::<Self>(token, &key, &rules).ok()?.claims;
-        (now.as_second() < pass.exp).then_some(pass)
+    fn end(&self) -> i64 {
+        self.exp
     }
 }
 
@@ -167,14 +156,7 @@ async fn pass_on(state: &State, uid: &str, mut request: Request) -> Result<Respo
     let upgrade = hyper::upgrade::on(&mut request);
     let sent = sender.send_request(at_the_cluster(request, uid)).await;
     let mut response = sent.map_err(|error| gone(error.to_string()))?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let there = hyper::upgrade::on(&mut response);
-        tokio::spawn(async move {
-            let (Ok(here), Ok(there)) = tokio::join!(upgrade, there) else { return };
-            // Either end may go at any time; that is how such streams end.
-            let _ = copy_bidirectional(&mut TokioIo::new(here), &mut TokioIo::new(there)).await;
-        });
-    }
+    join_upgrades(upgrade, &mut response);
     Ok(response.map(Body::new))
 }
 

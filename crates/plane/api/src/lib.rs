@@ -22,6 +22,7 @@ mod resources;
 mod route;
 mod server;
 mod session;
+mod token;
 
 use std::sync::Arc;
 

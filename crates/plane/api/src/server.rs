@@ -25,6 +25,7 @@ use crate::{
     resources,
     route::{self, Access, Route},
     session::Session,
+    token::Token,
 };
 use plane_model::Role;
 

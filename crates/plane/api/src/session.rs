@@ -1,9 +1,9 @@
-//! Sessions: who has signed in by password, as a JSON Web Token (RFC 7519) that the plane alone can make.
+//! Sessions: who has signed in by password.
 
 use jiff::{SignedDuration, Timestamp};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
-use secrets::Secret;
 use serde::{Deserialize, Serialize};
+
+use crate::token::Token;
 
 /// How long a session is good without being refreshed.
 const LIFE: SignedDuration = SignedDuration::from_mins(15);
@@ -35,21 +35,13 @@ impl Session {
         let until = (now + LIFE).as_second().min(self.auth_time + LONGEST.as_secs());
         (until > now.as_second()).then(|| Self { exp: until, ..self.clone() })
     }
+}
 
-    /// As a token.
-    pub fn token(&self, key: &Secret) -> Option<Secret> {
-        let key = EncodingKey::from_secret(key.expose().as_bytes());
-        encode(&Header::new(Algorithm::HS256), self, &key).ok().map(Secret::new)
-    }
+impl Token for Session {
+    const AUDIENCE: Option<&'static str> = None;
 
-    /// What a token says, where it is this plane's and has not ended.
-    pub fn read(token: &str, key: &Secret, now: Timestamp) -> Option<Self> {
-        let mut rules = Validation::new(Algorithm::HS256);
-        // The end is compared with the time that is given here.
-        rules.validate_exp = false;
-        let key = DecodingKey::from_secret(key.expose().as_bytes());
-        let session = decode::<Self>(token, &key, &rules).ok()?.claims;
-        (now.as_second() < session.exp).then_some(session)
+    fn end(&self) -> i64 {
+        self.exp
     }
 }
 
@@ -58,6 +50,7 @@ mod tests {
     use super::*;
     use jiff::ToSpan as _;
     use proptest::prelude::*;
+    use secrets::Secret;
 
     proptest! {
         #[test]

@@ -24,12 +24,8 @@ use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use tokio::{
-    io::{DuplexStream, copy_bidirectional},
-    net::TcpStream,
-    time::timeout,
-};
-use tunnel::{Grant, Person, Stream, Targets};
+use tokio::{io::DuplexStream, net::TcpStream, time::timeout};
+use tunnel::{Grant, Person, Stream, Targets, join_upgrades};
 
 use super::{Clusters, engine, observe, reconcile};
 
@@ -196,14 +192,7 @@ async fn forward(
     let mut response = sent.map_err(|error| {
         refused(StatusCode::BAD_GATEWAY, format!("the cluster's API server does not answer: {error}"))
     })?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let there = hyper::upgrade::on(&mut response);
-        tokio::spawn(async move {
-            let (Ok(here), Ok(there)) = tokio::join!(upgrade, there) else { return };
-            // Either end may go at any time; that is how such streams end.
-            let _ = copy_bidirectional(&mut TokioIo::new(here), &mut TokioIo::new(there)).await;
-        });
-    }
+    join_upgrades(upgrade, &mut response);
     Ok(response.map(Body::new))
 }
 

@@ -12,6 +12,7 @@ use crate::{
         Route, route,
     },
     session::Session,
+    token::Token,
 };
 
 pub fn routes() -> Vec<Route> {

@@ -6,7 +6,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use plane_client::v1;
 use plane_model::{ApiKey, PLANE, Password, Project, Rights, Role, User, claim, new_uid};
 use secrets::Secret;
@@ -22,6 +21,7 @@ use crate::{
         Access::{Anyone, InTenant, SignedIn},
         Resource, Route, Verb, route,
     },
+    token::Token,
 };
 
 /// How long a first password may be waited for.
@@ -312,20 +312,11 @@ struct First {
     exp: i64,
 }
 
-impl First {
-    fn token(&self, key: &Secret) -> Option<String> {
-        let key = EncodingKey::from_secret(key.expose().as_bytes());
-        encode(&Header::new(Algorithm::HS256), self, &key).ok()
-    }
+impl Token for First {
+    const AUDIENCE: Option<&'static str> = Some(AUDIENCE);
 
-    fn read(token: &str, key: &Secret, now: Timestamp) -> Option<Self> {
-        let mut rules = Validation::new(Algorithm::HS256);
-        // The end is compared with the time that is given here.
-        rules.validate_exp = false;
-        rules.set_audience(&[AUDIENCE]);
-        let key = DecodingKey::from_secret(key.expose().as_bytes());
-        let first = decode::<Self>(token, &key, &rules).ok()?.claims;
-        (now.as_second() < first.exp).then_some(first)
+    fn end(&self) -> i64 {
+        self.exp
     }
 }
 
@@ -348,7 +339,10 @@ fn show_user(call: &Call, caller: &Caller, one: &Stored<User>) -> v1::User {
             roles: user.rights.tenant.map(|role| named("tenant", role).uid).into_iter().collect(),
         },
         status: v1::UserStatus {
-            activation_link: first.and_then(|first| first.token(&call.state.session_key)).unwrap_or_default(),
+            activation_link: first
+                .and_then(|first| first.token(&call.state.session_key))
+                .map(|token| token.expose().to_owned())
+                .unwrap_or_default(),
             is_active: user.password.is_some(),
         },
     }
