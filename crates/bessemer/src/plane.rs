@@ -29,12 +29,12 @@ pub enum PlaneCommand {
 pub async fn run(config: PathBuf, stop: watch::Receiver<bool>) -> Result<()> {
     let config = plane_server::Config::read(&config)?;
     let Some(gateway) = config.system_gateway.clone() else {
-        return Ok(plane_server::run(config, None, stop).await?);
+        return Ok(Box::pin(plane_server::run(config, None, stop)).await?);
     };
     let (carrier, streams) = tunnel::memory();
     let (give, code) = oneshot::channel();
     let system = SystemGateway { streams, code: (!crate::gateway::is_paired(&gateway)?).then_some(give) };
-    let plane = async |ended| Ok(plane_server::run(config, Some(system), ended).await?);
+    let plane = async |ended| Ok(Box::pin(plane_server::run(config, Some(system), ended)).await?);
     let beside = |ended| Box::pin(crate::gateway::run_system(gateway, carrier, code, ended));
     crate::together(plane, beside, stop).await
 }

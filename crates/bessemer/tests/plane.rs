@@ -1,88 +1,26 @@
 //! A plane, a gateway and a region as people run them: the binary, three times.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod support;
+
 use std::{
-    fs::{self, File},
-    net::TcpListener,
+    fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
-use plane_client::{Auth, Client, Error, Method, Options, v1};
-use rustix::process::{Pid, Signal, kill_process};
+use plane_client::{Auth, Client, Method, Options, v1};
 use secrets::Secret;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use support::{Program, address, bessemer, cluster, code, profile, refusal};
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_mins(2);
 const EMAIL: &str = "admin@example.com";
 const PASSWORD: &str = "correct horse battery";
-
-/// A program that is killed when dropped.
-struct Program {
-    process: Child,
-    arguments: Vec<String>,
-    log: PathBuf,
-}
-
-impl Program {
-    fn start(folder: &Path, name: &str, arguments: &[&str]) -> Self {
-        let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
-        let log = folder.join(format!("{name}.log"));
-        Self { process: spawn(&arguments, &log), arguments, log }
-    }
-
-    /// Kills it, as a power cut would, and starts it again.
-    fn restart(&mut self) {
-        self.kill();
-        self.process = spawn(&self.arguments, &self.log);
-    }
-
-    fn kill(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-
-    /// Ends it as an operator would.
-    fn end(&mut self) -> bool {
-        kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
-        self.process.wait().unwrap().success()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn bessemer() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bessemer"));
-    command
-        .env_remove("MAAS_ENDPOINT")
-        .env_remove("MAAS_API_KEY")
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::null());
-    command
-}
-
-fn spawn(arguments: &[String], log: &Path) -> Child {
-    let log = File::options().create(true).append(true).open(log).unwrap();
-    bessemer().args(arguments).stderr(log).spawn().unwrap()
-}
-
-/// An address of its own, whose port nobody else asks for.
-fn address(last: u8) -> String {
-    let ip = format!("127.0.3.{last}");
-    let port = TcpListener::bind((ip.as_str(), 0)).unwrap().local_addr().unwrap().port();
-    format!("{ip}:{port}")
-}
 
 /// A plane with a region and a gateway beside it, all in one folder.
 struct Site {
@@ -227,18 +165,6 @@ impl Site {
     fn maas_key(&self) -> String {
         fs::read_to_string(self.path("maas.key")).unwrap().trim().to_owned()
     }
-}
-
-fn refusal(error: &Error) -> (u16, &str) {
-    match error {
-        Error::Refused { status, body } => (status.as_u16(), &body.code),
-        other => panic!("{other}"),
-    }
-}
-
-async fn code(client: &Client, name: &str) -> String {
-    let path = format!("/v1/overlords/pairing/code?cloudType=maas&name={name}");
-    client.get::<v1::PairingCode>(&path).await.unwrap().pairing_code
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -543,27 +469,6 @@ async fn the_command_line_joins_a_site_to_its_plane() {
 }
 
 /// A whole profile of what every site has.
-fn profile() -> Value {
-    let pack = |name: &str, uid: &str, layer: &str, tag: &str| json!({"name": name, "uid": uid, "type": "spectro", "layer": layer, "tag": tag, "values": ""});
-    json!({"metadata": {"name": "plain"}, "spec": {"version": "1.0.0", "template": {"type": "cluster", "cloudType": "maas", "packs": [
-        pack("debian-maas", "5eed00000000000000000101", "os", "12"),
-        pack("kubernetes", "5eed00000000000000000102", "k8s", "1.36.3"),
-        pack("cni-bessemer", "5eed00000000000000000103", "cni", "1.0.0"),
-        pack("hello", "5eed00000000000000000104", "addon", "1.0.0")]}}})
-}
-
-fn cluster(name: &str, account: &str, profile: &str) -> Value {
-    let pool = |name: &str, control: bool| {
-        json!({
-        "cloudConfig": {"azs": ["default"], "instanceType": {"minCPU": 1, "minMemInMB": 1024}, "resourcePool": "default", "tags": []},
-        "poolConfig": {"name": name, "size": 1, "labels": [if control { "control-plane" } else { "worker" }], "isControlPlane": control}})
-    };
-    json!({"metadata": {"name": name},
-           "spec": {"cloudAccountUid": account, "clusterType": "PureManage", "cloudConfig": {"domain": "maas", "sshKeys": [], "newer": 1},
-                    "machinepoolconfig": [pool("control", true), pool("workers", false)],
-                    "profiles": [{"uid": profile}]}})
-}
-
 /// What happened is told; a pool more, and the same one away again, down to Cluster API's objects; another key reaches
 /// the site too.
 async fn told_and_changed(
@@ -633,7 +538,7 @@ async fn restored_from_a_backup(mut site: Site, bundle: &Path, client: &Client, 
     let (database, backup) = (site.path("plane/plane.db"), site.path("backup.db"));
     assert!(site.plane.end(), "{}", site.logs());
     fs::copy(&database, &backup).unwrap();
-    site.plane.process = spawn(&site.plane.arguments, &site.plane.log);
+    site.plane.restart();
     site.overlord(&site.client().await, "Running").await;
     let mut pool: Value = cluster("demo", "", "")["spec"]["machinepoolconfig"][1].clone();
     pool["poolConfig"]["size"] = json!(0);
@@ -658,7 +563,7 @@ async fn restored_from_a_backup(mut site: Site, bundle: &Path, client: &Client, 
     let output = bessemer().args(["plane", "restored", "--config", &config]).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && said.contains("incarnation 2"), "{said}");
-    site.plane.process = spawn(&site.plane.arguments, &site.plane.log);
+    site.plane.restart();
     let client = site.client().await;
     site.overlord(&client, "Running").await;
     site.until("the site takes the restored plane's order", async || {

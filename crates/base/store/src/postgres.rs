@@ -78,7 +78,9 @@ impl Owner {
                     None => break,
                 },
                 // Either way it is time to look.
-                _ = timeout(POLL, woken.notified()) => self.follow().await,
+                _ = timeout(POLL, woken.notified()) => {
+                    let _ = self.follow().await;
+                }
             }
         }
         self.link = None;
@@ -108,6 +110,16 @@ impl Owner {
                 Err(error) => Err(error),
             };
             let _ = reply.send(read);
+        }
+        if !group.catch_ups.is_empty() {
+            let done = self.follow().await;
+            for reply in group.catch_ups {
+                let told = match &done {
+                    Ok(()) => Ok(()),
+                    Err(failure) => Err(CommitError::Backend(failure.to_string())),
+                };
+                let _ = reply.send(told);
+            }
         }
     }
 
@@ -146,33 +158,35 @@ impl Owner {
             self.shared.publish(news);
         } else if first.is_some() {
             // Others wrote in between: theirs and ours in order, from the log.
-            self.follow().await;
+            let _ = self.follow().await;
         }
         Ok(outcomes)
     }
 
     /// Brings the view up to the database. On failure it stays where it is until the next time.
-    async fn follow(&mut self) {
+    async fn follow(&mut self) -> Result<(), Failure> {
         let revision = self.shared.view().revision;
-        let Ok(link) = self.link().await else { return };
+        let link = self.link().await.map_err(|error| Failure::Lost(error.to_string()))?;
         let news = match sql::news(&mut link.client, revision).await {
             Err(Failure::Compacted) => {
                 tracing::warn!(
                     revision,
                     "the log no longer has what others wrote since; reading everything anew"
                 );
-                return match sql::load(&mut link.client).await {
-                    Ok(view) => self.shared.replace(view),
-                    Err(error) => tracing::warn!(%error, "could not read everything anew; trying again"),
-                };
+                let view = sql::load(&mut link.client).await.inspect_err(
+                    |error| tracing::warn!(%error, "could not read everything anew; trying again"),
+                )?;
+                self.shared.replace(view);
+                return Ok(());
             }
-            other => other,
+            other => other.inspect_err(
+                |error| tracing::warn!(%error, revision, "could not read what others wrote; trying again"),
+            )?,
         };
-        match news {
-            Ok(news) if news.batches.is_empty() => {}
-            Ok(news) => self.shared.publish(news),
-            Err(error) => tracing::warn!(%error, revision, "could not read what others wrote; trying again"),
+        if !news.batches.is_empty() {
+            self.shared.publish(news);
         }
+        Ok(())
     }
 
     /// The connection, made anew where it was lost.

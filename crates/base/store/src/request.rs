@@ -20,6 +20,8 @@ pub(crate) enum Request {
     Keep { batches: u64, reply: Reply<()> },
     /// Read the log.
     Log { range: Range, reply: Reply<Vec<Audit>> },
+    /// Bring the view up to all that was written when it was asked for.
+    CatchUp { reply: Reply<()> },
     /// Finish what was asked before, close the database, then answer.
     Close { reply: oneshot::Sender<()> },
 }
@@ -30,6 +32,7 @@ pub(crate) struct Group {
     pub(crate) commits: Vec<(Batch, Reply<u64>)>,
     pub(crate) keeps: Vec<(u64, Reply<()>)>,
     pub(crate) reads: Vec<(Range, Reply<Vec<Audit>>)>,
+    pub(crate) catch_ups: Vec<Reply<()>>,
     pub(crate) closers: Vec<oneshot::Sender<()>>,
 }
 
@@ -43,6 +46,7 @@ impl Group {
                 Request::Commit { batch, reply } => group.commits.push((batch, reply)),
                 Request::Keep { batches, reply } => group.keeps.push((batches, reply)),
                 Request::Log { range, reply } => group.reads.push((range, reply)),
+                Request::CatchUp { reply } => group.catch_ups.push(reply),
                 Request::Close { reply } => {
                     requests.close();
                     group.closers.push(reply);

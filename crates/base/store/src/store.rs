@@ -118,6 +118,15 @@ impl Store {
         let _ = self.shared.progress().wait_for(reached).await;
     }
 
+    /// Waits until the view has all that was written, by whomever, when this was called. With one process on a database
+    /// it always has.
+    ///
+    /// # Errors
+    /// [`CommitError::Backend`] where the database cannot be read.
+    pub async fn catch_up(&self) -> Result<(), CommitError> {
+        ask(&self.requests, |reply| Request::CatchUp { reply }).await
+    }
+
     /// Changes after `from` (0: from now on), gap-free.
     pub fn watch(&self, from: u64) -> Watch {
         let place = if from == 0 { self.revision() } else { from };

@@ -122,18 +122,21 @@ impl Authority {
         Ok((vec![certificate.der().clone(), self.certificate.clone()], key.into()))
     }
 
+    /// A certificate by which a replica of the plane shows another one what it is, and its key.
+    pub(crate) fn replica(&self, now: Timestamp) -> Result<Certificate, AuthorityError> {
+        let (key, who) = (KeyPair::generate()?, crate::peers::replica());
+        let certificate = client(&who, now)?.signed_by(&key, &self.issuer)?;
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        Ok((vec![certificate.der().clone()], key.into()))
+    }
+
     /// A certificate for a gateway, PEM: for the key of its request and for nothing else that stands in there.
     ///
     /// # Errors
     /// [`AuthorityError`].
     pub fn certify(&self, who: &Identity, request: &str, now: Timestamp) -> Result<String, AuthorityError> {
         let request = CertificateSigningRequestParams::from_pem(request).map_err(AuthorityError::Request)?;
-        let mut params = CertificateParams::new(Vec::new())?;
-        params.distinguished_name = named(&who.gateway, Some(&who.tenant));
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        valid(&mut params, now, CERTIFICATE_LIFE);
-        Ok(params.signed_by(&request.public_key, &self.issuer)?.pem())
+        Ok(client(who, now)?.signed_by(&request.public_key, &self.issuer)?.pem())
     }
 }
 
@@ -159,6 +162,16 @@ fn params(now: Timestamp) -> Result<CertificateParams, rcgen::Error> {
     params.key_usages =
         vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
     valid(&mut params, now, LONG);
+    Ok(params)
+}
+
+/// What a certificate says that shows who dials.
+fn client(who: &Identity, now: Timestamp) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name = named(&who.gateway, Some(&who.tenant));
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    valid(&mut params, now, CERTIFICATE_LIFE);
     Ok(params)
 }
 

@@ -16,7 +16,8 @@ use crate::{
     hello::{self, Answer, Ask, Hello, HelloError, Refusal, RefusalCode, Reply},
     http2,
     identity::Certified,
-    tls,
+    peers,
+    tls::{self, PEER_ALPN},
 };
 
 /// What the plane knows of its gateways.
@@ -99,6 +100,9 @@ impl Edge {
             .peer_certificates()
             .and_then(|chain| chain.first())
             .and_then(|certificate| Certified::of(certificate).ok());
+        if stream.get_ref().1.alpn_protocol() == Some(PEER_ALPN) {
+            return self.serve_replica(stream, certified.as_ref()).await;
+        }
         let hello: Hello = hello::read(&mut stream).await?;
         let decided = self.decide(&hello, certified.as_ref()).await;
         let (reply, done) = match decided {
@@ -115,6 +119,26 @@ impl Edge {
                 done.unwrap_or(Ok(()))
             }
         }
+    }
+
+    /// Another replica of this plane asks gateways that are connected here.
+    async fn serve_replica<S>(
+        &self,
+        stream: TlsStream<S>,
+        certified: Option<&Certified>,
+    ) -> Result<(), EdgeError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let is_replica =
+            |shown: &Certified| shown.identity == peers::replica() && Timestamp::now() <= shown.until;
+        if !certified.is_some_and(is_replica) {
+            let reason = "only replicas of this plane come in this way";
+            return Err(Refusal::new(RefusalCode::NotPaired, reason).into());
+        }
+        let links = self.links.clone();
+        let relay = move |request| peers::relay(links.clone(), request);
+        Ok(http2::answer_by(stream, Arc::new(relay)).await?)
     }
 
     async fn open<S>(

@@ -7,6 +7,8 @@
 //! - Then HTTP/2. On a *command* connection the gateway is the server, so that the plane can ask although nothing may
 //!   connect into the site; on a *report* connection the gateway is the client.
 //!
+//! A plane may be several replicas: a gateway is connected to one of them, through which the others ask it ([`Peers`]).
+//!
 //! Every command carries a deadline and a [`Grant`]: signed by the plane, good for one request and less than a minute,
 //! checked and logged at the site. A gateway that restarts counts up its epoch; the plane lets in no older one.
 
@@ -26,6 +28,7 @@ pub mod hello;
 mod http2;
 mod identity;
 mod links;
+mod peers;
 mod tls;
 mod upgrade;
 
@@ -38,5 +41,6 @@ pub use edge::{Edge, EdgeError, Gatekeeper};
 pub use grant::{Actor, Grant, GrantError, Person, Signer, Verifier};
 pub use identity::{Enrolment, GatewayKey, Identity, RENEW_WITHIN};
 pub use links::{AskError, Link, Links};
-pub use tls::{ALPN, TlsError};
+pub use peers::Peers;
+pub use tls::{ALPN, PEER_ALPN, TlsError};
 pub use upgrade::join_upgrades;

@@ -19,6 +19,7 @@ use tokio::{sync::watch, time::timeout};
 use crate::{
     Actor, Identity, Signer,
     commands::{DEADLINE, GRANT, REFUSED},
+    peers::{AWAY, GATEWAY, LOST},
 };
 
 /// The command connections of all gateways that are connected here. Cheap to clone; all clones are one.
@@ -32,6 +33,8 @@ struct Inner {
     signer: Signer,
     links: Mutex<HashMap<String, Link>>,
     numbers: AtomicU64,
+    /// What links through others end with: nothing of ours.
+    open: watch::Sender<bool>,
     changed: watch::Sender<u64>,
 }
 
@@ -48,6 +51,8 @@ pub struct Link {
     pub since: Timestamp,
     number: u64,
     sender: SendRequest<Body>,
+    /// The gateway's name, where another replica passes on what is asked.
+    through: Option<HeaderValue>,
     inner: Arc<Inner>,
     /// True once the connection is over.
     closed: watch::Receiver<bool>,
@@ -74,7 +79,8 @@ impl Links {
     /// None yet; requests are granted by `signer`.
     pub fn new(signer: Signer) -> Self {
         let (changed, _) = watch::channel(0);
-        let inner = Inner { signer, links: Mutex::default(), numbers: AtomicU64::new(1), changed };
+        let (open, _) = watch::channel(false);
+        let inner = Inner { signer, links: Mutex::default(), numbers: AtomicU64::new(1), open, changed };
         Self { inner: Arc::new(inner) }
     }
 
@@ -112,6 +118,26 @@ impl Links {
         }
     }
 
+    /// The gateways that are connected.
+    pub fn all(&self) -> Vec<Link> {
+        self.inner.lock().values().cloned().collect()
+    }
+
+    /// A link to a gateway that is connected to another replica; `sender` asks that one.
+    pub(crate) fn through(&self, identity: Identity, peer: String, sender: SendRequest<Body>) -> Link {
+        Link {
+            through: HeaderValue::from_str(&identity.gateway).ok(),
+            identity,
+            software: String::new(),
+            peer,
+            since: Timestamp::now(),
+            number: 0,
+            sender,
+            inner: self.inner.clone(),
+            closed: self.inner.open.subscribe(),
+        }
+    }
+
     /// Adds a connection in place of an older one of the same gateway, which ends. Answers what ends with this one.
     pub(crate) fn add(
         &self,
@@ -130,6 +156,7 @@ impl Links {
             since: Timestamp::now(),
             number,
             sender,
+            through: None,
             inner: self.inner.clone(),
             closed,
         };
@@ -230,20 +257,35 @@ impl Link {
         let headers = request.headers_mut();
         headers.insert(GRANT, grant.map_err(|error| lost(&error))?);
         headers.insert(DEADLINE, HeaderValue::from(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX)));
-        let mut closed = self.closed.clone();
-        let mut sender = self.sender.clone();
+        if let Some(gateway) = &self.through {
+            request.headers_mut().insert(GATEWAY, gateway.clone());
+        }
+        let answer = timeout(deadline, self.pass(request)).await;
+        let response = answer.map_err(|_| AskError::Late(deadline))??;
+        let words = |name| {
+            let value = response.headers().get(name)?;
+            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        match (words(REFUSED), words(AWAY), words(LOST)) {
+            (Some(reason), _, _) => Err(AskError::Refused(reason)),
+            (_, Some(_), _) => Err(AskError::Away),
+            (_, _, Some(reason)) => Err(AskError::Lost(reason)),
+            (None, None, None) => Ok(response),
+        }
+    }
+
+    /// Sends what has its grant already.
+    pub(crate) async fn pass(&self, request: Request<Body>) -> Result<Response<Body>, AskError> {
+        let lost = |error: &dyn std::error::Error| AskError::Lost(chain(error));
+        let (mut closed, mut sender) = (self.closed.clone(), self.sender.clone());
         let answer = async {
             sender.ready().await.map_err(|error| lost(&error))?;
             sender.send_request(absolute(request)).await.map_err(|error| lost(&error))
         };
-        let response = tokio::select! {
-            answer = timeout(deadline, answer) => answer.map_err(|_| AskError::Late(deadline))??,
-            _ = closed.wait_for(|closed| *closed) => return Err(AskError::Lost("it was closed".to_owned())),
-        };
-        if let Some(reason) = response.headers().get(REFUSED) {
-            return Err(AskError::Refused(String::from_utf8_lossy(reason.as_bytes()).into_owned()));
+        tokio::select! {
+            answer = answer => answer.map(|response| response.map(Body::new)),
+            _ = closed.wait_for(|closed| *closed) => Err(AskError::Lost("it was closed".to_owned())),
         }
-        Ok(response.map(Body::new))
     }
 }
 

@@ -25,6 +25,8 @@ use crate::{
 
 /// The tunnel's protocol name in TLS, by which the plane's one port tells gateways from HTTPS clients.
 pub const ALPN: &[u8] = b"bessemer-tunnel";
+/// The protocol name by which replicas of a plane know each other's connections.
+pub const PEER_ALPN: &[u8] = b"bessemer-replica";
 /// The name that the edge's certificate carries, wherever the plane is.
 pub(crate) const SERVER_NAME: &str = "plane.bessemer.internal";
 
@@ -67,7 +69,7 @@ pub(crate) fn server(authority: &Authority, now: Timestamp) -> Result<Arc<Server
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(Arc::new(Lenient(verifier)))
         .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![ALPN.to_vec(), PEER_ALPN.to_vec()];
     // A resumed session would skip the check of the certificate.
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
@@ -93,6 +95,17 @@ pub(crate) fn client(enrolment: &Enrolment, key: &GatewayKey) -> Result<Arc<Clie
         .with_root_certificates(roots(certificate(&enrolment.authority)?)?)
         .with_client_auth_cert(vec![certificate(&enrolment.certificate)?], private)?;
     Ok(named(config))
+}
+
+/// The end of a replica that asks another one.
+pub(crate) fn peer(authority: &Authority, now: Timestamp) -> Result<Arc<ClientConfig>, TlsError> {
+    let (chain, key) = authority.replica(now)?;
+    let mut config = ClientConfig::builder_with_provider(crypto())
+        .with_protocol_versions(&[&TLS13])?
+        .with_root_certificates(roots(authority.certificate().clone())?)
+        .with_client_auth_cert(chain, key)?;
+    config.alpn_protocols = vec![PEER_ALPN.to_vec()];
+    Ok(Arc::new(config))
 }
 
 /// The certificate of a PEM text.

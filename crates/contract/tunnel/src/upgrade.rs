@@ -11,7 +11,11 @@ pub fn join_upgrades<B>(asked: OnUpgrade, response: &mut Response<B>) {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return;
     }
-    let answered = hyper::upgrade::on(response);
+    join(asked, hyper::upgrade::on(response));
+}
+
+/// Joins both ends of a stream, once both are there.
+pub(crate) fn join(asked: OnUpgrade, answered: OnUpgrade) {
     tokio::spawn(async move {
         let (Ok(here), Ok(there)) = tokio::join!(asked, answered) else { return };
         // Either end may go at any time; that is how such streams end.

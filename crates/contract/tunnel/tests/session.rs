@@ -14,13 +14,14 @@ use axum::{Extension, Router, body::Body, body::to_bytes, routing::get, routing:
 use http::Request;
 use jiff::{SignedDuration, Timestamp};
 use plane::Plane;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, duplex},
     net::{TcpListener, TcpStream},
 };
 use tunnel::{
     Actor, AskError, Carrier, Commands, Connect, DialError, Dialler, Enrolment, GatewayKey, Grant, Link,
-    LinkState, Running, Stream, Targets, Tcp, Verifier, hello::RefusalCode,
+    LinkState, PEER_ALPN, Peers, Running, Stream, Targets, Tcp, Verifier, hello::RefusalCode,
 };
 
 /// Longer than anything here takes.
@@ -139,6 +140,65 @@ async fn targets_are_denied_unless_they_are_known() {
     let request = Request::get("/whoami").body(Body::empty()).unwrap();
     let refused = link.ask(&stranger, request, LIMIT).await.unwrap_err();
     assert_eq!(refused.to_string(), "the gateway refused: the grant is for another tenant");
+}
+
+#[tokio::test]
+async fn another_replica_asks_through_the_one_that_has_the_gateway() {
+    let (plane, name) = (Plane::start().await, plane::identity("one"));
+    let other = plane.replica().await;
+    let gateway = Gateway::paired(&plane, vec![plane.tcp()]).await;
+    let _running = gateway.start(1);
+    plane.links.wait(&name.gateway, LIMIT).await.unwrap();
+    assert!(other.links.get(&name.gateway).is_none());
+
+    let peers = Peers::new(other.authority.clone());
+    let at = plane.address.to_string();
+    let link = peers.link(&other.links, &at, name.clone()).await.unwrap();
+    assert_eq!(ask(&link, "/whoami").await.unwrap(), "user:ada");
+    let mut stream = link.connect(&actor(), "echo", LIMIT).await.unwrap();
+    stream.write_all(b"there and back").await.unwrap();
+    let mut back = [0; 14];
+    stream.read_exact(&mut back).await.unwrap();
+    assert_eq!(&back, b"there and back");
+    let refused = link.connect(&actor(), "10.0.0.1:22", LIMIT).await.map(drop).unwrap_err();
+    assert_eq!(refused.to_string(), "the gateway refused: 10.0.0.1:22 is not allowed");
+
+    let gone = peers.link(&other.links, &at, plane::identity("two")).await.unwrap();
+    assert!(matches!(ask(&gone, "/whoami").await.unwrap_err(), AskError::Away));
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let error = peers.link(&other.links, &closed, name.clone()).await.unwrap_err().to_string();
+    assert!(error.contains("does not answer"), "{error}");
+    // Another plane's replica is none of this one's.
+    let stranger = Plane::start().await;
+    let strange = Peers::new(stranger.authority.clone());
+    assert!(strange.link(&stranger.links, &at, name).await.is_err());
+}
+
+#[tokio::test]
+async fn a_gateway_is_no_replica() {
+    let plane = Plane::start().await;
+    let gateway = Gateway::paired(&plane, vec![plane.tcp()]).await;
+    let enrolment = &gateway.enrolment;
+    let pem = |text: &str| rustls::pki_types::CertificateDer::from_pem_slice(text.as_bytes()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(pem(&enrolment.authority)).unwrap();
+    let key =
+        rustls::pki_types::PrivateKeyDer::from_pem_slice(gateway.key.pem().expose().as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![pem(&enrolment.certificate)], key)
+        .unwrap();
+    config.alpn_protocols = vec![PEER_ALPN.to_vec()];
+    let stream = TcpStream::connect(plane.address).await.unwrap();
+    let name = "plane.bessemer.internal".try_into().unwrap();
+    let mut stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    let mut read = Vec::new();
+    // Closed without a word.
+    let _ = stream.read_to_end(&mut read).await;
+    assert_eq!(read, b"");
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ impl Fleet {
         overlord: &str,
         cluster: &str,
     ) -> Result<TokioIo<Upgraded>, tunnel::AskError> {
-        let link = self.link(overlord).ok_or(tunnel::AskError::Away)?;
+        let link = self.link(&actor.tenant, overlord).await?;
         link.connect(actor, &kubernetes::target(cluster), CLUSTER).await
     }
 
@@ -129,7 +129,7 @@ impl Fleet {
         limit: Duration,
     ) -> Result<T, AskError> {
         let odd = |error: &dyn std::fmt::Display| AskError::Odd(error.to_string());
-        let link = self.link(overlord).ok_or(tunnel::AskError::Away)?;
+        let link = self.link(&actor.tenant, overlord).await?;
         let body = if method == Method::GET {
             Body::empty()
         } else {

@@ -51,6 +51,11 @@ impl Fleet {
         if cluster.taken >= cluster.generation {
             return;
         }
+        // The replica to which its gateway is connected does it.
+        if self.elsewhere(tenant, &cluster.overlord).is_some() && self.links.get(&cluster.overlord).is_none()
+        {
+            return;
+        }
         let mut changed = cluster.clone();
         match self.order_of(tenant, stored).await {
             Ok(taken) => {

@@ -26,6 +26,7 @@ impl Gatekeeper for Fleet {
                 "the plane has not given out this code, or its gateway was deleted: ask for a new one",
             )
         };
+        self.catch_up().await?;
         let owner =
             self.store.holder(PLANE, claim::PAIRING_CODE, &Pairing::code_of(code)).ok_or_else(unknown)?;
         let (tenant, uid) = of_tenant(&owner).ok_or_else(unknown)?;
@@ -54,6 +55,7 @@ impl Gatekeeper for Fleet {
     }
 
     async fn admit(&self, who: &Identity, key: Fingerprint, epoch: Option<u64>) -> Result<(), Refusal> {
+        self.catch_up().await?;
         self.change(who, "overlord.epoch", |overlord| {
             if !overlord.is_paired_with(key) {
                 let reason = "the gateway was paired anew, or its pairing was reset: pair it with a new code";
@@ -81,6 +83,17 @@ impl Gatekeeper for Fleet {
 }
 
 impl Fleet {
+    /// What was written at another replica counts here: a gateway pairs at one and connects to another.
+    async fn catch_up(&self) -> Result<(), Refusal> {
+        if !self.is_replica() {
+            return Ok(());
+        }
+        self.store.catch_up().await.map_err(|error| {
+            tracing::error!(%error, "the store could not be read");
+            Refusal::later("the plane cannot read its database just now", LATER)
+        })
+    }
+
     /// Changes a gateway's record, deciding again where somebody else was faster; `decide` says whether it changed.
     async fn change(
         &self,

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
-use plane_model::{Overlord, PLANE, Tenant};
+use plane_model::Overlord;
 use store::{Batch, CommitError};
 use tokio::time::timeout;
 use tunnel::{Actor, Link};
@@ -22,7 +22,7 @@ impl Fleet {
         let mut changes = self.links.changes();
         let mut greeted = HashMap::new();
         loop {
-            let (there, mut pause) = (self.there(), BEAT);
+            let (there, mut pause) = (self.links.all(), BEAT);
             greeted.retain(|gateway, _| there.iter().any(|link| link.identity.gateway == *gateway));
             for link in there {
                 let key = (link.since, Timestamp::now().as_second() / BEAT.as_secs().cast_signed());
@@ -37,13 +37,6 @@ impl Fleet {
             }
             let _ = timeout(pause, changes.changed()).await;
         }
-    }
-
-    /// The links of all tenants' gateways.
-    fn there(&self) -> Vec<Link> {
-        let tenants = self.store.list::<Tenant>(PLANE);
-        let overlords = tenants.iter().flat_map(|tenant| self.store.list::<Overlord>(&tenant.id));
-        overlords.filter_map(|overlord| self.link(&overlord.id)).collect()
     }
 
     /// Whether what it said is written down.

@@ -72,6 +72,12 @@ impl Fleet {
         Ok((uid, code))
     }
 
+    /// Whether a gateway in a plane's own process was paired.
+    pub fn has_system(&self, tenant: &str) -> bool {
+        let all = self.store.list::<Overlord>(tenant);
+        all.iter().any(|one| one.value.system && matches!(one.value.pairing, Pairing::Paired { .. }))
+    }
+
     /// A code for the gateway in the plane's own process; its record is made where there is none.
     ///
     /// # Errors

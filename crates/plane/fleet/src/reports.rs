@@ -1,6 +1,11 @@
 //! What gateways tell of their clusters.
 
-use axum::{Extension, Json, Router, extract::State, http::StatusCode, routing::post};
+use axum::{
+    Extension, Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::{get, post},
+};
 use gateway_protocol::{Report, path};
 use jiff::Timestamp;
 use plane_model::{Cluster, State as ClusterState, claim, record};
@@ -12,8 +17,16 @@ use crate::Fleet;
 impl Fleet {
     /// The routes of report connections; the tunnel has put the gateway's identity into every request.
     pub fn reports(&self) -> Router {
-        Router::new().route(path::CLUSTERS, post(hear)).with_state(self.clone())
+        Router::new()
+            .route(path::CLUSTERS, post(hear))
+            .route(path::CHART, get(chart))
+            .with_state(self.clone())
     }
+}
+
+/// A chart's archive. The built-in ones are everybody's; there are no others yet.
+async fn chart(Path(digest): Path<String>) -> Result<&'static [u8], StatusCode> {
+    packs::archive(&digest).map(|archive| archive.bytes.as_slice()).ok_or(StatusCode::NOT_FOUND)
 }
 
 async fn hear(
@@ -21,6 +34,9 @@ async fn hear(
     Extension(who): Extension<Identity>,
     Json(report): Json<Report>,
 ) -> StatusCode {
+    if fleet.is_replica() && fleet.store.catch_up().await.is_err() {
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
     loop {
         let stored = fleet.store.get::<Cluster>(&who.tenant, &report.uid);
         // A gateway speaks of its own clusters only.

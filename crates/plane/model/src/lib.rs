@@ -27,7 +27,7 @@ pub use cluster::{Cluster, ClusterProfile, State, is_control_plane};
 pub use events::{Event, Events, Severity, record};
 pub use key::{ApiKey, KeyText};
 pub use meta::{Meta, Owner, new_uid};
-pub use overlord::{Attempt, CODE_LIFE, Overlord, Pairing};
+pub use overlord::{Attempt, CODE_LIFE, Overlord, Pairing, Presence};
 pub use password::{Password, PasswordError};
 pub use profile::{Manifest, Profile, ProfilePack};
 pub use rights::{Rights, Role};

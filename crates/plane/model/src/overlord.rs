@@ -36,6 +36,21 @@ pub struct Overlord {
     pub seen: Option<Timestamp>,
 }
 
+/// To which replica of the plane a gateway is connected, where there are several; kept under the gateway's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// Where the replica is reached by the others.
+    pub replica: String,
+    /// From where the gateway came, for people.
+    pub peer: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl Document for Presence {
+    const KIND: &'static str = "presence";
+}
+
 /// How a gateway was paired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]

@@ -18,6 +18,8 @@ pub struct Config {
     pub database: Option<Secret>,
     /// PEM file with the CA of PostgreSQL's certificate; without it, the system's.
     pub database_ca: Option<PathBuf>,
+    /// One of several planes on one PostgreSQL: host and port at which the others reach this one's port.
+    pub replica: Option<String>,
     /// The one port: HTTPS and gateways.
     #[serde(default = "listen")]
     pub listen: SocketAddr,
@@ -86,6 +88,9 @@ pub enum ConfigError {
         "a plane for many has no system private gateway: it has no way into their sites; each site gets a private cloud gateway"
     )]
     SystemGateway,
+    /// The same.
+    #[error("replicas of a plane share a PostgreSQL: name it in `database`")]
+    Replica,
     /// It is not what we understand.
     #[error("{}: {why}", path.display())]
     Parse {
@@ -108,6 +113,9 @@ impl Config {
             .map_err(|error| ConfigError::Parse { path: path.to_owned(), why: error.to_string() })?;
         if config.mode == Mode::Saas && config.system_gateway.is_some() {
             return Err(ConfigError::SystemGateway);
+        }
+        if config.replica.is_some() && config.database.is_none() {
+            return Err(ConfigError::Replica);
         }
         Ok(config)
     }

@@ -17,7 +17,7 @@ use rustls::{
 };
 use tokio::{net::TcpStream, sync::Semaphore, task::JoinSet, time::timeout};
 use tokio_rustls::LazyConfigAcceptor;
-use tunnel::{ALPN, Authority, Edge};
+use tunnel::{ALPN, Authority, Edge, PEER_ALPN};
 
 use crate::{Tls, serve::PlaneError};
 
@@ -127,7 +127,8 @@ async fn connection(
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long");
     let greeting = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
     let greeting = timeout(PATIENCE, greeting).await.map_err(late)??;
-    let is_gateway = greeting.client_hello().alpn().is_some_and(|mut names| names.any(|name| name == ALPN));
+    let tunnel = |name: &[u8]| name == ALPN || name == PEER_ALPN;
+    let is_gateway = greeting.client_hello().alpn().is_some_and(|mut names| names.any(tunnel));
     if is_gateway {
         let stream = timeout(PATIENCE, greeting.into_stream(edge.tls())).await.map_err(late)??;
         edge.serve(stream, peer.to_string()).await.map_err(io::Error::other)

@@ -45,6 +45,11 @@ pub enum PlaneError {
     /// The gateway in this process.
     #[error("the system private gateway cannot be paired: {0}")]
     System(#[from] fleet::PairError),
+    /// The same.
+    #[error(
+        "another replica has the system private gateway: one replica has it; where that one is gone for good, delete the gateway's record first"
+    )]
+    SystemElsewhere,
     /// The plane's keys.
     #[error(transparent)]
     Keys(#[from] fleet::OpenError),
@@ -89,15 +94,20 @@ pub async fn run(
     made.map_err(file(&config.data))?;
     let store = open(&config).await?;
     let identity = setup::identity(&store).await?;
-    let admin = setup::Admin {
-        organization: config.admin.organization.clone(),
-        email: config.admin.email.clone(),
-        password: config.admin.password_file.as_deref().map(secret_of).transpose()?,
-        key: api_key(&config.admin.api_key_file)?,
-    };
-    setup::admin(&store, &admin).await?;
+    if tenant_of(&store, &config.admin.email).is_none() {
+        let admin = setup::Admin {
+            organization: config.admin.organization.clone(),
+            email: config.admin.email.clone(),
+            password: config.admin.password_file.as_deref().map(secret_of).transpose()?,
+            key: api_key(&config.admin.api_key_file)?,
+        };
+        setup::admin(&store, &admin).await?;
+    }
 
-    let fleet = Fleet::open(store.clone(), &identity)?;
+    let mut fleet = Fleet::open(store.clone(), &identity)?;
+    if let Some(address) = &config.replica {
+        fleet = fleet.replica(address.clone());
+    }
     let ca = config.data.join("ca.crt");
     fs::write(&ca, fleet.authority().pem()).map_err(file(&ca))?;
     let mut state = State::new(store.clone(), fleet.clone(), &identity);
@@ -114,7 +124,7 @@ pub async fn run(
             .map_err(|error| PlaneError::Tls(error.to_string()))?;
     let metrics = Metrics::default();
     metrics.register(|registry| store.register(registry));
-    let router = metrics.count("v1", plane_api::router(state));
+    let router = metrics.count("v1", plane_api::router(state)).merge(plane_console::router());
     let router = http_base::upkeep(metrics).fallback_service(router);
     let system = async {
         match system {
@@ -131,6 +141,7 @@ pub async fn run(
         done = Port { edge: edge.clone(), router, web }.serve(listener) => done,
         done = system => done,
         () = fleet.clone().greet() => Ok(()),
+        () = async { fleet.clone().attend().await; std::future::pending().await } => Ok(()),
         () = fleet.clone().fulfil() => Ok(()),
         _ = stop.wait_for(|stop| *stop) => Ok(()),
     };
@@ -146,6 +157,10 @@ async fn serve_system(
     tenant: Option<&str>,
 ) -> Result<(), PlaneError> {
     if let (Some(give), Some(tenant)) = (gateway.code, tenant) {
+        // Another replica's is not taken away from it.
+        if fleet.is_replica() && fleet.has_system(tenant) {
+            return Err(PlaneError::SystemElsewhere);
+        }
         // A gateway that has gone meanwhile ends the plane by itself.
         let _ = give.send(fleet.invite_system("plane:system-gateway", tenant).await?);
     }

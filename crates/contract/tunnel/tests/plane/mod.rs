@@ -32,7 +32,8 @@ pub struct Plane {
     pub address: SocketAddr,
     pub links: Links,
     pub reported: Arc<Mutex<Vec<(Identity, String)>>>,
-    authority: Arc<Authority>,
+    pub authority: Arc<Authority>,
+    grants_key: Secret,
     known: Arc<Known>,
     memory: Memory,
     _tasks: tokio::task::JoinSet<()>,
@@ -88,8 +89,17 @@ impl Gatekeeper for Known {
 impl Plane {
     pub async fn start() -> Self {
         let authority = Arc::new(Authority::generate(Timestamp::now()).unwrap());
-        let (known, reported) = (Arc::new(Known::default()), Arc::new(Mutex::new(Vec::new())));
-        let links = Links::new(Signer::generate().unwrap());
+        Self::with(authority, Signer::generate().unwrap().key().clone(), Arc::default()).await
+    }
+
+    /// Another replica of the same plane.
+    pub async fn replica(&self) -> Self {
+        Self::with(self.authority.clone(), self.grants_key.clone(), self.known.clone()).await
+    }
+
+    async fn with(authority: Arc<Authority>, grants_key: Secret, known: Arc<Known>) -> Self {
+        let reported = Arc::new(Mutex::new(Vec::new()));
+        let links = Links::new(Signer::open(&grants_key).unwrap());
         let into = reported.clone();
         let reports = Router::new().route(
             "/events",
@@ -127,7 +137,7 @@ impl Plane {
                 }
             }
         });
-        Self { address, links, reported, authority, known, memory, _tasks: tasks }
+        Self { address, links, reported, authority, grants_key, known, memory, _tasks: tasks }
     }
 
     pub fn tcp(&self) -> Arc<dyn Carrier> {
