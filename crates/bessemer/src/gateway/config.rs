@@ -128,7 +128,14 @@ impl Config {
         let bundle = self.bundle.clone()?;
         let authority = self.data.join("pki/ca.crt");
         let registry = self.registry.as_ref().map(|registry| (registry.listen, authority));
-        Some(site::Engine { kubeconfig, manifests: bundle.join("manifests"), registry, dns: self.dns })
+        Some(site::Engine {
+            kubeconfig,
+            manifests: bundle.join("manifests"),
+            helm: bundle.join("bin/helm"),
+            charts: self.data.join("charts"),
+            registry,
+            dns: self.dns,
+        })
     }
 
     /// Whether there is an engine in it.

@@ -232,13 +232,29 @@ fn shown(one: &v1::Cluster, machines: &[v1::Machine]) -> String {
             one.status.instance_state.clone(),
             ready.to_owned(),
             one.status.node.clone(),
-            one.status.addresses.first().cloned().unwrap_or_default(),
+            address(&one.status.addresses),
             one.status.message.clone(),
         ]
     };
     let headers = ["machine", "phase", "", "node", "address", ""];
     let machines = table(headers, machines.iter().map(row).collect(), "It has no machines yet.");
-    format!("{about}\n\n{phases}\n\n{machines}")
+    let layer = |pack: &v1::PackStatus| {
+        [
+            pack.name.clone(),
+            pack.version.clone(),
+            pack.condition.reason.to_lowercase(),
+            pack.condition.message.clone(),
+        ]
+    };
+    let layers = one.status.packs.iter().map(layer).collect();
+    let layers = table(["layer", "version", "", ""], layers, "Nothing is installed in it yet.");
+    format!("{about}\n\n{phases}\n\n{machines}\n\n{layers}")
+}
+
+/// Names are Cluster API's addresses, too, and not those by which people reach a machine.
+fn address(all: &[String]) -> String {
+    let number = all.iter().find(|one| one.parse::<std::net::IpAddr>().is_ok());
+    number.or(all.first()).cloned().unwrap_or_default()
 }
 
 fn message(one: &v1::Cluster) -> String {

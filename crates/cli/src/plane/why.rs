@@ -31,6 +31,11 @@ fn text(one: &v1::Cluster, machines: &[v1::Machine], now: Timestamp) -> String {
         let status = &machine.status;
         format!("  machine {} ({}): {}", machine.metadata.name, status.instance_state, clean(&status.message))
     }));
+    let unready = one.status.packs.iter().filter(|pack| pack.condition.status != "True");
+    lines.extend(unready.map(|pack| {
+        let condition = &pack.condition;
+        format!("  layer {} ({}): {}", pack.name, condition.reason, clean(&condition.message))
+    }));
     if lines.len() < 3 && one.status.conditions.iter().all(|condition| condition.status == "True") {
         lines.push("  all of it is there".to_owned());
     }
@@ -63,13 +68,18 @@ mod tests {
         machine.metadata.name = "m".into();
         (machine.status.instance_state, machine.status.message) =
             ("Provisioning".into(), "its BMC does not answer".into());
+        let condition =
+            v1::ClusterCondition { reason: "Waiting".into(), ..waits("False", "waits for layer cni") };
+        let pack = v1::PackStatus { name: "hello".into(), condition, ..v1::PackStatus::default() };
+        one.status.packs = vec![pack];
         let now = Timestamp::from_second(90).unwrap();
         assert_eq!(
             text(&one, &[machine], now),
             "demo (c): Provisioning\n  phase  Provisioning for 1m 30s\n  waits  m: its BMC does not answer\n  \
-             machine m (Provisioning): its BMC does not answer"
+             machine m (Provisioning): its BMC does not answer\n  layer hello (Waiting): waits for layer cni"
         );
         (one.status.state, one.status.conditions) = ("Running".into(), vec![waits("True", "")]);
+        one.status.packs.clear();
         assert!(text(&one, &[], now).ends_with("all of it is there"));
     }
 }

@@ -18,6 +18,7 @@
 //! | request | body | answer |
 //! |---|---|---|
 //! | `POST /v1/clusters` | [`Report`] | 204 |
+//! | `GET /v1/charts/{digest}` | – | 200, the archive of a chart of one of its clusters |
 //!
 //! 422 with a [`Problem`]: the gateway took the request, and what it asks for cannot be done.
 
@@ -39,6 +40,8 @@ pub mod path {
     pub const LOOK_UP: &str = "/v1/maas/look-up";
     /// What clusters should be, and what became of them.
     pub const CLUSTERS: &str = "/v1/clusters";
+    /// A chart's archive.
+    pub const CHART: &str = "/v1/charts/{digest}";
     /// A cluster's kubeconfig.
     pub const KUBECONFIG: &str = "/v1/clusters/{uid}/kubeconfig";
 }
@@ -263,6 +266,34 @@ pub struct Report {
     pub endpoint: Option<String>,
     /// Its machines.
     pub machines: Vec<ClusterMachine>,
+    /// What is installed in it, the lowest first; none before its API is there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<ClusterLayer>,
+}
+
+/// A layer of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterLayer {
+    /// Its name; of a built-in pack, that of its file in the bundle.
+    pub name: String,
+    /// How it stands, in a word.
+    pub state: LayerState,
+    /// What it waits for, or what is wrong; may be empty.
+    pub message: String,
+}
+
+/// How a layer stands, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LayerState {
+    /// A layer below it is not healthy yet.
+    Waiting,
+    /// It is installed, and not all of it works yet.
+    Installing,
+    /// All of it works.
+    Ready,
+    /// It cannot be installed as it is, or does not work.
+    Failed,
 }
 
 /// How far a cluster is.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 
 use crate::{
-    layer,
-    model::{Intent, Network, Pool, Registry, Role},
+    layer::LARGEST,
+    model::{Intent, Layer, Network, Pool, Registry, Role},
     name, overrides,
 };
 
@@ -14,7 +14,7 @@ use crate::{
 const LARGEST_FILE: usize = 10_240;
 /// Most characters of a kubelet argument (the same).
 const LONGEST_ARGUMENT: usize = 1_024;
-/// Most layers (the schema of `ClusterResourceSet`).
+/// Most layers.
 const MOST_LAYERS: usize = 100;
 
 /// Something in an intent that cannot be.
@@ -116,9 +116,12 @@ pub enum Problem {
         /// What is wrong with it, and what to do.
         what: String,
     },
-    /// More layers than one set takes.
-    #[error("there are {0} layers; Cluster API takes {MOST_LAYERS} at most: put some together")]
+    /// More layers than are taken.
+    #[error("there are {0} layers; {MOST_LAYERS} are taken at most: put some together")]
     Layers(usize),
+    /// Larger layers than are taken.
+    #[error("the layers have {0} bytes; {LARGEST} are taken at most: make charts of the larger ones")]
+    Size(usize),
     /// A registry that nodes could not use.
     #[error("registry.{0}")]
     Registry(String),
@@ -202,9 +205,10 @@ impl Intent {
         find(twice("layer", self.layers.iter().map(|layer| layer.name.clone())));
         for layer in &self.layers {
             find(bad_label(&format!("the name of layer {}", layer.name), &layer.name));
-            let broken = layer::check(&layer.manifests).err();
-            find(broken.map(|what| Problem::Layer { layer: layer.name.clone(), what }));
+            find(layer.fault().map(|what| Problem::Layer { layer: layer.name.clone(), what }));
         }
+        let size = self.layers.iter().map(Layer::size).sum();
+        find((size > LARGEST).then_some(Problem::Size(size)));
     }
 }
 

@@ -27,6 +27,6 @@ mod render;
 mod schema;
 
 pub use check::Problem;
-pub use model::{Effect, Endpoint, HostPort, Intent, Layer, Network, Pool, Registry, Role, Taint};
+pub use model::{Chart, Effect, Endpoint, HostPort, Intent, Layer, Network, Pool, Registry, Role, Taint};
 pub use render::{Object, RENDERER, RenderError, annotation, label, render};
 pub use schema::{SCHEMA, SchemaError};

@@ -34,7 +34,8 @@ pub struct Intent {
     pub network: Network,
     /// Groups of equal machines: one for the control plane, any number for workers.
     pub pools: Vec<Pool>,
-    /// What is installed in the cluster, in this order; the network plugin (CNI) comes first.
+    /// What is installed in the cluster, in this order; the network plugin (CNI) comes first. No objects of Cluster
+    /// API come of them: the gateway brings them into the cluster itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<Layer>,
     /// The site's registry, which then serves every image; none: nodes pull from wherever images are named to be.
@@ -185,8 +186,27 @@ pub enum Effect {
 pub struct Layer {
     /// Name, unique in the cluster: a DNS label.
     pub name: String,
-    /// Its objects: YAML documents. Namespaced objects name their namespace.
+    /// Its objects: YAML documents. Namespaced objects name their namespace. Empty where it is a chart.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub manifests: String,
+    /// A chart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chart: Option<Chart>,
+}
+
+/// A Helm chart to be installed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Chart {
+    /// SHA-256 of its archive, hex: by it the gateway gets the archive.
+    pub digest: String,
+    /// Name of the release: a DNS label.
+    pub release: String,
+    /// Namespace of the release, made where it is not there.
+    pub namespace: String,
+    /// Values, YAML.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub values: String,
 }
 
 /// A registry that serves every image.

@@ -74,7 +74,7 @@ pub async fn doctor(home: &Home, plane: &Plane) -> Vec<Finding> {
 fn paired(enrolment: &Enrolment) -> Finding {
     let who = format!("it is gateway {} of tenant {}", enrolment.identity.gateway, enrolment.identity.tenant);
     match enrolment.renew_at() {
-        Ok(at) => Finding::good("pairing", format!("{who}; its certificate is renewed from {at} on")),
+        Ok(at) => Finding::good("pairing", format!("{who}; its certificate is renewed from {at:.0} on")),
         Err(error) => Finding::bad(
             "pairing",
             format!("{who}, and its certificate cannot be read: {error}; pair it again"),

@@ -30,17 +30,19 @@ pub fn order(
 
     let (mut built_in, mut layers) = (Vec::new(), Vec::new());
     for pack in &packs {
-        match packs::by_uid(&pack.uid).map(|known| known.contents) {
-            Some(Contents::Image) => continue,
-            Some(Contents::Bundle(name)) => built_in.push(name.to_owned()),
-            Some(Contents::Manifests(text)) => layers.push(layer(&pack.name, text)),
-            None => {}
+        if let Some(Contents::Bundle(name)) = contents(pack) {
+            built_in.push(name.to_owned());
         }
-        let own: Vec<&str> = pack.manifests.iter().map(|one| one.content.as_str()).collect();
-        if !own.is_empty() {
-            layers.push(layer(&pack.name, &own.join("\n---\n")));
-        }
+        // Those below the add-ons come first, whatever their values say.
+        let addon = pack.layer == Layer::Addon.name();
+        let priority = packs::install_priority(&pack.values).map_err(|error| values(pack, error))?;
+        let place = (addon, if addon { priority } else { 0 });
+        let own = self::layers(pack).map_err(|error| values(pack, error))?;
+        layers.extend(own.into_iter().map(|layer| (place, layer)));
     }
+    // Stable: equals stay in the order of their profiles.
+    layers.sort_by_key(|(place, _)| *place);
+    let layers: Vec<Value> = layers.into_iter().map(|(_, layer)| layer).collect();
     let text =
         |key: &str| cluster.cloud_config.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     let mut document = json!({
@@ -111,12 +113,47 @@ fn pool(sent: &Value, image: &str) -> Value {
     Value::Object(pool)
 }
 
-fn layer(name: &str, manifests: &str) -> Value {
-    let plain: String = name
-        .chars()
-        .map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' })
-        .collect();
-    json!({ "name": plain.trim_matches('-'), "manifests": manifests })
+/// What is installed of a pack beside what the site has in its bundle: its chart, then its manifests.
+fn layers(pack: &ProfilePack) -> Result<Vec<Value>, packs::ValuesError> {
+    let mut layers = Vec::new();
+    if let Some(Contents::Chart(chart)) = contents(pack) {
+        let how = packs::installation(chart.name(), &pack.values)?;
+        let chart = json!({
+            "digest": chart.archive().digest,
+            "release": how.release,
+            "namespace": how.namespace,
+            "values": how.values,
+        });
+        layers.push(json!({ "name": plain(&pack.name), "chart": chart }));
+    }
+    let own: Vec<&str> = pack.manifests.iter().map(|one| one.content.as_str()).collect();
+    if !own.is_empty() {
+        let name =
+            if layers.is_empty() { plain(&pack.name) } else { format!("{}-manifests", plain(&pack.name)) };
+        layers.push(json!({ "name": name, "manifests": own.join("\n---\n") }));
+    }
+    Ok(layers)
+}
+
+/// The layer by whose standing a pack is judged; none for one that is in the machines' image.
+pub fn layer_of(pack: &ProfilePack) -> Option<String> {
+    match contents(pack) {
+        Some(Contents::Image) => None,
+        Some(Contents::Bundle(name)) => Some(name.to_owned()),
+        Some(Contents::Chart(_)) | None => Some(plain(&pack.name)),
+    }
+}
+
+fn contents(pack: &ProfilePack) -> Option<Contents> {
+    packs::by_uid(&pack.uid).map(|known| known.contents)
+}
+
+/// A pack's name as a layer has it.
+fn plain(name: &str) -> String {
+    let letter =
+        |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
+    let plain: String = name.chars().map(letter).collect();
+    plain.trim_matches('-').to_owned()
 }
 
 #[cfg(test)]
@@ -216,6 +253,25 @@ mod tests {
         assert_eq!(intent["pools"][1]["replicas"], 2);
         assert_eq!(intent["pools"][0]["image"], "custom/debian-12-kubernetes-1.36.3");
         assert_eq!(intent["layers"][0]["name"], "my-web");
+    }
+
+    #[test]
+    fn charts_and_manifests_by_their_priority() {
+        let mut cluster = cluster();
+        let first =
+            "pack: {namespace: n, spectrocloud.com/install-priority: -1}\ncharts: {hello: {replicas: 3}}\n";
+        cluster.profiles[0].packs.push(pack("5eed00000000000000000104", "addon", "1.0.0", first));
+        let intent = serde_json::to_value(order(UID, &cluster, &account(), 1).unwrap().intent).unwrap();
+        assert_eq!(
+            (&intent["layers"][0]["name"], &intent["layers"][1]["name"]),
+            (&json!("addon"), &json!("my-web"))
+        );
+        let chart = &intent["layers"][0]["chart"];
+        assert_eq!(
+            (&chart["release"], &chart["namespace"], &chart["values"]),
+            (&json!("hello"), &json!("n"), &json!("replicas: 3\n"))
+        );
+        assert!(packs::archive(chart["digest"].as_str().unwrap()).is_some());
     }
 
     #[test]

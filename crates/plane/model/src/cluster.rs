@@ -178,7 +178,15 @@ pub(crate) mod tests {
     }
 
     fn report(generation: u64, state: ClusterState) -> Report {
-        Report { uid: "c".into(), generation, state, message: "m".into(), endpoint: None, machines: vec![] }
+        Report {
+            uid: "c".into(),
+            generation,
+            state,
+            message: "m".into(),
+            endpoint: None,
+            machines: vec![],
+            layers: vec![],
+        }
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! What happened to clusters, for people: derived from what a cluster was and is, written with each change of it.
 
+use gateway_protocol::LayerState;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::{Batch, Document, Store, Stored};
@@ -104,6 +105,7 @@ fn happened(before: Option<&Cluster>, after: &Cluster) -> Vec<News> {
         news.push((Severity::Warning, "Waiting", after.waiting.clone()));
     }
     news.extend(machines(before, after));
+    news.extend(layers(before, after));
     news
 }
 
@@ -163,9 +165,38 @@ fn machines(before: &Cluster, after: &Cluster) -> Vec<News> {
     news
 }
 
+fn layers(before: &Cluster, after: &Cluster) -> Vec<News> {
+    let of = |cluster: &Cluster| cluster.report.clone().map(|report| report.layers).unwrap_or_default();
+    let (old, new) = (of(before), of(after));
+    let mut news = Vec::new();
+    for layer in &new {
+        let (name, was) = (&layer.name, old.iter().find(|other| other.name == layer.name));
+        match (was.map(|was| was.state), layer.state) {
+            (was, now) if was == Some(now) => {}
+            (_, LayerState::Ready) => {
+                news.push((Severity::Info, "LayerReady", format!("layer {name} is installed and works")));
+            }
+            (_, LayerState::Failed) => {
+                news.push((Severity::Warning, "LayerFailed", format!("layer {name}: {}", layer.message)));
+            }
+            (Some(LayerState::Ready), _) => {
+                let words = format!("layer {name} does not work any more: {}", layer.message);
+                news.push((Severity::Warning, "LayerNotReady", words));
+            }
+            _ => {}
+        }
+    }
+    for layer in old.iter().filter(|old| !new.iter().any(|new| new.name == old.name)) {
+        if !new.is_empty() {
+            news.push((Severity::Info, "LayerGone", format!("layer {} is taken away", layer.name)));
+        }
+    }
+    news
+}
+
 #[cfg(test)]
 mod tests {
-    use gateway_protocol::{ClusterMachine, ClusterState, Report};
+    use gateway_protocol::{ClusterLayer, ClusterMachine, ClusterState, Report};
     use serde_json::json;
 
     use super::*;
@@ -197,8 +228,31 @@ mod tests {
             message: String::new(),
             endpoint: None,
             machines,
+            layers: vec![],
         };
         Cluster { report: Some(report), state: State::Running, ..cluster() }
+    }
+
+    #[test]
+    fn layers_come_break_and_go() {
+        use LayerState::{Failed, Installing, Ready, Waiting};
+        let with = |state: Option<LayerState>| {
+            let mut cluster = with(vec![]);
+            let other = ClusterLayer { name: "cni".into(), state: LayerState::Ready, message: String::new() };
+            let one = state.map(|state| ClusterLayer { name: "web".into(), state, message: "why".into() });
+            cluster.report.as_mut().unwrap().layers = one.into_iter().chain([other]).collect();
+            cluster
+        };
+        let word = |before, after| {
+            let news = happened(Some(&with(before)), &with(after));
+            news.first().map(|(_, reason, _)| *reason)
+        };
+        assert_eq!(word(None, Some(Waiting)), None);
+        assert_eq!(word(Some(Waiting), Some(Installing)), None);
+        assert_eq!(word(Some(Installing), Some(Ready)), Some("LayerReady"));
+        assert_eq!(word(Some(Ready), Some(Installing)), Some("LayerNotReady"));
+        assert_eq!(word(Some(Installing), Some(Failed)), Some("LayerFailed"));
+        assert_eq!(word(Some(Ready), None), Some("LayerGone"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The packs that are always there.
 
-use crate::Layer;
+use crate::{BuiltInChart, Layer};
 
 /// Id of the registry that they are in.
 pub const REGISTRY: &str = "5eed00000000000000000001";
@@ -35,8 +35,8 @@ pub enum Contents {
     Image,
     /// In the bundle of every site, under this name.
     Bundle(&'static str),
-    /// Here.
-    Manifests(&'static str),
+    /// A chart.
+    Chart(BuiltInChart),
 }
 
 /// All of them.
@@ -78,8 +78,8 @@ pub const BUILT_IN: [Pack; 4] = [
         layer: Layer::Addon,
         addon_type: "app services",
         version: "1.0.0",
-        values: "pack:\n  namespace: hello\n",
-        contents: Contents::Manifests(include_str!("hello.yaml")),
+        values: "pack:\n  namespace: hello\n# charts:\n#   hello:\n#     replicas: 2\n",
+        contents: Contents::Chart(BuiltInChart::Hello),
     },
 ];
 

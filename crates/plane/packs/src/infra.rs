@@ -29,7 +29,7 @@ struct Pack {
 /// Why values could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("its values are no YAML that is understood: {0}")]
-pub struct ValuesError(String);
+pub struct ValuesError(pub(crate) String);
 
 /// The networks that the Kubernetes layer's values name.
 ///

@@ -10,11 +10,13 @@
 )]
 
 mod built_in;
+mod chart;
 mod check;
 mod infra;
 mod references;
 
 pub use built_in::{BUILT_IN, Contents, Pack, REGISTRY, REGISTRY_NAME, by_uid};
+pub use chart::{Archive, BuiltInChart, Installation, archive, install_priority, installation};
 pub use check::{Fault, Layer, Part, ProfileType, check};
 pub use infra::{Networks, ValuesError, image, networks};
 pub use references::{References, ResolveError, references, resolve};

@@ -1,7 +1,6 @@
 //! From the intent to objects of Cluster API v1.14.
 
 mod cluster;
-mod layers;
 mod node;
 mod pool;
 
@@ -116,13 +115,11 @@ fn objects(intent: &Intent) -> Vec<Object> {
     let (templates, deployments): (Vec<_>, Vec<_>) =
         pools.map(|pool| (pool.templates, pool.deployments)).unzip();
     let mut objects = vec![cluster::namespace(intent)];
-    objects.extend(layers::secrets(intent));
     objects.extend(templates.into_iter().flatten());
     objects.push(cluster::maas_cluster(intent));
     objects.extend(cluster::control_plane(intent));
     objects.push(cluster::cluster(intent));
     objects.extend(deployments.into_iter().flatten());
-    objects.extend(layers::set(intent));
     objects
 }
 

@@ -72,10 +72,11 @@ fn each_problem_has_its_sentence() {
         }),
         ("layer cni: document 1 has no apiVersion or no kind", |i| i.layers[0].manifests = "a: b".into()),
         ("layer `cni` is there twice", |i| i.layers.push(i.layers[0].clone())),
-        ("there are 101 layers; Cluster API takes 100 at most", |i| {
+        ("there are 101 layers; 100 are taken at most", |i| {
             let one = i.layers[0].clone();
             i.layers = (0..101).map(|n| Layer { name: format!("layer-{n}"), ..one.clone() }).collect();
         }),
+        ("make charts of the larger ones", |i| i.layers[0].manifests.push_str(&"#\n".repeat(1 << 19))),
         ("registry.url is `10.0.0.1:5000`; it must be like https://10.20.0.1:5000", |i| {
             i.registry.as_mut().unwrap().url = "10.0.0.1:5000".into();
         }),

@@ -2,9 +2,11 @@
 //!
 //! An order is a custom resource of the engine ([`kept`]), so it outlives this process and the gateway has no database
 //! of its own. One loop ([`reconcile`]) looks at all of them and takes the next step of each; every step may be taken
-//! again. What is seen is a [`Report`](gateway_protocol::Report), sent to the plane whenever it has changed; while the
-//! plane is away the work goes on.
+//! again. What goes into a cluster itself is brought there layer by layer ([`install`]), once its API answers. What is
+//! seen is a [`Report`](gateway_protocol::Report), sent to the plane whenever it has changed; while the plane is away
+//! the work goes on.
 
+mod install;
 mod kept;
 mod observe;
 mod proxy;
@@ -37,6 +39,10 @@ pub struct Engine {
     pub kubeconfig: PathBuf,
     /// Folder with the manifests of built-in packs.
     pub manifests: PathBuf,
+    /// The program that installs charts.
+    pub helm: PathBuf,
+    /// Where archives of charts are kept.
+    pub charts: PathBuf,
     /// Where the site's registry listens, and the PEM file of its authority.
     pub registry: Option<(SocketAddr, PathBuf)>,
     /// The site's DNS server, where it is not the region's own host.

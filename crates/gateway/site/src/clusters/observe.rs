@@ -1,6 +1,6 @@
 //! What Cluster API's objects say of a cluster; pure.
 
-use gateway_protocol::{ClusterMachine, ClusterState, Order, Report};
+use gateway_protocol::{ClusterLayer, ClusterMachine, ClusterState, LayerState, Order, Report};
 use serde_json::Value;
 
 /// What there is of a cluster in the engine.
@@ -12,8 +12,19 @@ pub struct Seen {
     pub machines: Vec<Value>,
     /// Its namespace is still there.
     pub namespace: bool,
+    /// What is installed in it.
+    pub layers: Vec<ClusterLayer>,
     /// Why its objects could not be made.
     pub trouble: Option<String>,
+}
+
+impl Seen {
+    /// Whether its API is there.
+    pub fn is_initialized(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| {
+            cluster.pointer("/status/initialization/controlPlaneInitialized") == Some(&Value::Bool(true))
+        })
+    }
 }
 
 /// How a cluster stands.
@@ -32,6 +43,7 @@ pub fn report(order: &Order, seen: &Seen) -> Report {
         message,
         endpoint: seen.cluster.as_ref().and_then(endpoint),
         machines,
+        layers: seen.layers.clone(),
     }
 }
 
@@ -42,10 +54,9 @@ fn state(order: &Order, seen: &Seen, machines: &[ClusterMachine]) -> ClusterStat
     }
     let wanted: u32 = order.intent.pools.iter().map(|pool| pool.replicas).sum();
     let all = u32::try_from(machines.len()).is_ok_and(|count| count == wanted);
-    let initialized = seen.cluster.as_ref().is_some_and(|cluster| {
-        cluster.pointer("/status/initialization/controlPlaneInitialized") == Some(&Value::Bool(true))
-    });
-    if initialized && all && machines.iter().all(|machine| machine.ready) && seen.trouble.is_none() {
+    let works = machines.iter().all(|machine| machine.ready)
+        && seen.layers.iter().all(|layer| layer.state == LayerState::Ready);
+    if seen.is_initialized() && all && works && seen.trouble.is_none() {
         ClusterState::Running
     } else {
         ClusterState::Provisioning
@@ -57,9 +68,13 @@ fn waiting(seen: &Seen, machines: &[ClusterMachine]) -> String {
     let mut waiting: Vec<&ClusterMachine> =
         machines.iter().filter(|machine| !machine.message.is_empty()).collect();
     waiting.sort_by_key(|machine| !machine.control_plane);
-    match waiting.first() {
-        Some(machine) => format!("{}: {}", machine.name, machine.message),
-        None => seen.cluster.as_ref().map(|cluster| condition(cluster, "Available").1).unwrap_or_default(),
+    let layer = seen.layers.iter().find(|layer| layer.state != LayerState::Ready);
+    match (waiting.first(), layer) {
+        (Some(machine), _) => format!("{}: {}", machine.name, machine.message),
+        (None, Some(layer)) => format!("layer {}: {}", layer.name, layer.message),
+        (None, None) => {
+            seen.cluster.as_ref().map(|cluster| condition(cluster, "Available").1).unwrap_or_default()
+        }
     }
 }
 
@@ -137,14 +152,16 @@ mod tests {
         /// Running means that all is there; deleted, that nothing is.
         #[test]
         fn states_say_what_is_there(control in prop::option::of(any::<bool>()), worker in prop::option::of(any::<bool>()),
-                                    initialized: bool, cluster: bool, namespace: bool, deleted: bool) {
+                                    initialized: bool, cluster: bool, namespace: bool, deleted: bool, layer in 0..4usize) {
             let machines: Vec<Value> = [control.map(|ready| machine("c", true, ready)), worker.map(|ready| machine("w", false, ready))]
                 .into_iter().flatten().collect();
             let object = json!({"status": {"initialization": {"controlPlaneInitialized": initialized}}});
-            let seen = Seen { cluster: cluster.then_some(object), machines, namespace, trouble: None };
+            let states = [LayerState::Waiting, LayerState::Installing, LayerState::Ready, LayerState::Failed];
+            let layers = vec![ClusterLayer { name: "l".into(), state: states[layer], message: "why".into() }];
+            let seen = Seen { cluster: cluster.then_some(object), machines, namespace, layers, trouble: None };
             let report = report(&order(deleted), &seen);
             let nothing = !cluster && control.is_none() && worker.is_none() && !namespace;
-            let all = cluster && initialized && control == Some(true) && worker == Some(true);
+            let all = cluster && initialized && control == Some(true) && worker == Some(true) && layer == 2;
             prop_assert_eq!(report.state, match (deleted, nothing, all) {
                 (true, true, _) => ClusterState::Deleted,
                 (true, false, _) => ClusterState::Deleting,

@@ -24,10 +24,11 @@ use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
+use secrets::Secret;
 use tokio::{io::DuplexStream, net::TcpStream, time::timeout};
 use tunnel::{Grant, Person, Stream, Targets, join_upgrades};
 
-use super::{Clusters, engine, observe, reconcile};
+use super::{Clusters, engine, install::Way, observe, reconcile};
 
 /// A cluster's client is made anew after this: its control plane may have moved, its certificates been renewed.
 const FRESH: Duration = Duration::from_mins(1);
@@ -74,7 +75,7 @@ impl Clusters {
         {
             return Ok(client);
         }
-        let client = self.connect(uid).await?;
+        let client = self.way(uid).await?.client;
         let api = Api { client: client.clone(), made: Instant::now() };
         let mut known = self.known_apis();
         known.retain(|_, api| api.is_fresh());
@@ -86,30 +87,33 @@ impl Clusters {
         self.apis.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn connect(&self, uid: &str) -> Result<Client, Problem> {
+    /// The way into a cluster, with an administrator's credentials: by an address of its control plane, since the
+    /// gateway may not know the site's names.
+    pub(super) async fn way(&self, uid: &str) -> Result<Way, Problem> {
         let unusable = |error: &dyn std::fmt::Display| Problem {
             code: ProblemCode::Engine,
             message: format!("the cluster's kubeconfig cannot be used: {error}"),
         };
         let (kept, text) = self.found(uid).await?;
-        let file = Kubeconfig::from_yaml(text.expose()).map_err(|error| unusable(&error))?;
-        let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
-        let mut config = config.map_err(|error| unusable(&error))?;
+        let mut file = Kubeconfig::from_yaml(text.expose()).map_err(|error| unusable(&error))?;
         let seen = reconcile::look(&self.client().await?, &kept.order, None).await;
         let report = observe::report(&kept.order, &seen.map_err(|error| engine(&error))?);
-        if let Some(address) = reached(&report, config.cluster_url.port_u16().unwrap_or(443)).await {
-            config.tls_server_name = config.cluster_url.host().map(str::to_owned);
-            config.cluster_url = Uri::builder()
-                .scheme("https")
-                .authority(address.to_string())
-                .path_and_query("/")
-                .build()
-                .map_err(|error| unusable(&error))?;
+        for cluster in file.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+            let url: Uri =
+                cluster.server.as_deref().unwrap_or_default().parse().map_err(|error| unusable(&error))?;
+            if let Some(address) = reached(&report, url.port_u16().unwrap_or(443)).await {
+                cluster.tls_server_name = url.host().map(str::to_owned);
+                cluster.server = Some(format!("https://{address}"));
+            }
         }
+        let kubeconfig = serde_json::to_string(&file).map(Secret::new).map_err(|error| unusable(&error))?;
+        let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
+        let mut config = config.map_err(|error| unusable(&error))?;
         config.connect_timeout = Some(CONNECT);
         // What people watch, follow or run may be quiet for as long as it likes.
         (config.read_timeout, config.write_timeout) = (None, None);
-        Client::try_from(config).map_err(|error| unusable(&error))
+        let client = Client::try_from(config).map_err(|error| unusable(&error))?;
+        Ok(Way { client, kubeconfig })
     }
 }
 

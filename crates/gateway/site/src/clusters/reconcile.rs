@@ -19,6 +19,7 @@ use tunnel::Reports;
 
 use super::{
     Clusters,
+    install::Installing,
     kept::{self, Kept, WRITER},
     observe::{Seen, report},
     render,
@@ -31,15 +32,25 @@ const TELL_AGAIN: Duration = Duration::from_mins(1);
 /// How long the plane may take to hear a report.
 const HEAR: Duration = Duration::from_secs(5);
 
+/// What the loop knows from its earlier rounds.
+#[derive(Default)]
+struct Known {
+    /// The engine knows the kind of object that orders are kept as.
+    kind: bool,
+    /// What the plane was told last of each cluster.
+    told: HashMap<String, (Report, Instant)>,
+    layers: Installing,
+}
+
 impl Clusters {
     /// Goes on for as long as the gateway runs.
     pub(crate) async fn reconcile(self, key: SealingKey, reports: Reports) {
-        let (mut told, mut said, mut installed) = (HashMap::new(), String::new(), false);
+        let (mut known, mut said) = (Known::default(), String::new());
         loop {
-            match self.round(&key, &reports, &mut told, &mut installed).await {
+            match self.round(&key, &reports, &mut known).await {
                 Ok(()) => said.clear(),
                 Err(problem) => {
-                    installed = false;
+                    known.kind = false;
                     if said != problem.message {
                         tracing::warn!(problem = problem.message, "clusters are not looked at");
                         said = problem.message;
@@ -50,26 +61,27 @@ impl Clusters {
         }
     }
 
-    async fn round(
-        &self,
-        key: &SealingKey,
-        reports: &Reports,
-        told: &mut HashMap<String, (Report, Instant)>,
-        installed: &mut bool,
-    ) -> Result<(), Problem> {
+    async fn round(&self, key: &SealingKey, reports: &Reports, known: &mut Known) -> Result<(), Problem> {
         let engine = |error: kube::Error| super::engine(&error);
         let client = self.client().await?;
-        if !*installed {
+        if !known.kind {
             kept::install(&client).await.map_err(engine)?;
-            *installed = true;
+            known.kind = true;
         }
         for kept in kept::all(&client).await.map_err(engine)? {
             let order = &kept.order;
             let trouble = self.step(&client, &kept, key).await.map_err(engine)?;
-            let seen = look(&client, order, trouble).await.map_err(engine)?;
+            let mut seen = look(&client, order, trouble).await.map_err(engine)?;
+            if order.deleted {
+                known.layers.forget(&order.intent.uid);
+            } else if seen.is_initialized() {
+                // What is not known yet is not told: a gateway that starts again would call a good cluster unfinished.
+                let Some(layers) = known.layers.look(self, order, reports).await else { continue };
+                seen.layers = layers;
+            }
             let report = report(order, &seen);
-            let known = told.get(&report.uid);
-            if known.is_some_and(|(last, when)| *last == report && when.elapsed() < TELL_AGAIN) {
+            let last = known.told.get(&report.uid);
+            if last.is_some_and(|(last, when)| *last == report && when.elapsed() < TELL_AGAIN) {
                 continue;
             }
             if tell(reports, &report).await {
@@ -77,7 +89,7 @@ impl Clusters {
                 if report.state == ClusterState::Deleted {
                     kept::forget(&client, &report.uid).await.map_err(engine)?;
                 }
-                told.insert(report.uid.clone(), (report, Instant::now()));
+                known.told.insert(report.uid.clone(), (report, Instant::now()));
             }
         }
         Ok(())
@@ -98,9 +110,7 @@ impl Clusters {
         if kept.applied == Some(order.age()) {
             return Ok(None);
         }
-        let objects = self
-            .registry()
-            .and_then(|registry| render::objects(order, registry, &self.engine.manifests, key));
+        let objects = self.registry().and_then(|registry| render::objects(order, registry, key));
         let objects = match objects {
             Ok(objects) => objects,
             Err(problem) => return Ok(Some(problem.message)),
@@ -164,23 +174,36 @@ async fn delete(client: &Client, order: &Order) -> Result<(), kube::Error> {
         }
         return Ok(());
     }
-    if seen.namespace && !infrastructure_is_left(client, order).await? {
+    if seen.namespace && !orphans_are_left(client, order).await? {
         let namespaces: Api<Namespace> = Api::all(client.clone());
         gone(namespaces.delete(&order.intent.namespace, &DeleteParams::default()).await.map(drop))?;
     }
     Ok(())
 }
 
-/// The credentials of the namespace are needed until the last machine is given back.
-async fn infrastructure_is_left(client: &Client, order: &Order) -> Result<bool, kube::Error> {
-    for kind in ["MaasMachine", "MaasCluster"] {
-        let object = json!({ "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "kind": kind });
+/// Deletes what is left without its `Cluster`: one that was deleted before Cluster API knew it leaves all that was made
+/// beside it. The credentials of the namespace are needed until the last machine is given back, so infrastructure that
+/// is still there is waited for.
+async fn orphans_are_left(client: &Client, order: &Order) -> Result<bool, kube::Error> {
+    const KINDS: [(&str, &str, bool); 5] = [
+        ("cluster.x-k8s.io/v1beta2", "MachineDeployment", false),
+        ("controlplane.cluster.x-k8s.io/v1beta2", "KubeadmControlPlane", false),
+        ("cluster.x-k8s.io/v1beta2", "Machine", true),
+        ("infrastructure.cluster.x-k8s.io/v1beta1", "MaasMachine", true),
+        ("infrastructure.cluster.x-k8s.io/v1beta1", "MaasCluster", true),
+    ];
+    let mut left = false;
+    for (version, kind, is_waited_for) in KINDS {
+        let object = json!({ "apiVersion": version, "kind": kind });
         let api = kept::api_of(client, &object, Some(&order.intent.namespace));
-        if !api.list(&ListParams::default().limit(1)).await?.items.is_empty() {
-            return Ok(true);
+        for there in api.list(&ListParams::default()).await?.items {
+            left |= is_waited_for;
+            if there.metadata.deletion_timestamp.is_none() {
+                gone(api.delete(&there.name_any(), &DeleteParams::default()).await.map(drop))?;
+            }
         }
     }
-    Ok(false)
+    Ok(left)
 }
 
 pub(super) async fn look(
@@ -207,6 +230,7 @@ pub(super) async fn look(
         }),
         machines: machines.items.iter().map(value).collect(),
         namespace: namespaces.get_opt(&order.intent.namespace).await?.is_some(),
+        layers: Vec::new(),
         trouble,
     })
 }

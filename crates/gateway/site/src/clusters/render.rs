@@ -13,11 +13,10 @@ const CREDENTIALS: &str = "maas-credentials";
 /// What people may do whom the plane names, in every cluster.
 const PEOPLE: &str = include_str!("people.yaml");
 
-/// All objects of an order, in the order in which they are to be applied.
+/// All objects of an order that the engine gets, in the order in which they are to be applied.
 pub(super) fn objects(
     order: &Order,
     registry: Option<Registry>,
-    manifests: &Path,
     key: &SealingKey,
 ) -> Result<Vec<Value>, Problem> {
     let invalid = |message: String| Problem { code: ProblemCode::Invalid, message };
@@ -25,11 +24,7 @@ pub(super) fn objects(
         code: ProblemCode::Sealed,
         message: format!("the account's key cannot be opened at its gateway: {error}; give the key again"),
     })?;
-    let built_in = order.built_in.iter().map(|name| layer(name, manifests));
-    let mut layers = built_in.collect::<Result<Vec<_>, _>>()?;
-    layers.push(Layer { name: "people".to_owned(), manifests: PEOPLE.to_owned() });
-    layers.extend(order.intent.layers.iter().cloned());
-    let intent = Intent { layers, registry, ..order.intent.clone() };
+    let intent = Intent { registry, ..order.intent.clone() };
     let rendered = intent::render(&intent).map_err(|error| invalid(error.to_string()))?;
     let credentials = json!({
         "apiVersion": "v1",
@@ -43,8 +38,17 @@ pub(super) fn objects(
     Ok(objects)
 }
 
+/// All layers of an order, the lowest first.
+pub(super) fn layers(order: &Order, manifests: &Path) -> Result<Vec<Layer>, Problem> {
+    let built_in = order.built_in.iter().map(|name| built_in(name, manifests));
+    let mut layers = built_in.collect::<Result<Vec<_>, _>>()?;
+    layers.push(Layer { name: "people".to_owned(), manifests: PEOPLE.to_owned(), chart: None });
+    layers.extend(order.intent.layers.iter().cloned());
+    Ok(layers)
+}
+
 /// A built-in pack, as the site's bundle has it.
-fn layer(name: &str, manifests: &Path) -> Result<Layer, Problem> {
+fn built_in(name: &str, manifests: &Path) -> Result<Layer, Problem> {
     let plain = !name.is_empty()
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     let missing = |why: &dyn std::fmt::Display| Problem {
@@ -55,7 +59,7 @@ fn layer(name: &str, manifests: &Path) -> Result<Layer, Problem> {
         return Err(missing(&"that is no pack's name"));
     }
     let text = fs::read_to_string(manifests.join(format!("{name}.yaml"))).map_err(|error| missing(&error))?;
-    Ok(Layer { name: name.to_owned(), manifests: text })
+    Ok(Layer { name: name.to_owned(), manifests: text, chart: None })
 }
 
 #[cfg(test)]
@@ -83,18 +87,13 @@ mod tests {
 
     #[test]
     fn a_namespace_then_its_maas_then_the_rest_with_the_sites_own() {
-        let (key, folder) = (SealingKey::generate().unwrap(), tempfile::tempdir().unwrap());
-        fs::write(
-            folder.path().join("cni.yaml"),
-            "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: cni\n",
-        )
-        .unwrap();
+        let key = SealingKey::generate().unwrap();
         let registry = Registry { url: "https://10.0.0.1:5000".into(), ca: None };
-        let objects = objects(&order(&key), Some(registry), folder.path(), &key).unwrap();
+        let objects = objects(&order(&key), Some(registry), &key).unwrap();
         let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
-        assert_eq!(kinds[..3], ["Namespace", "Secret", "Secret"], "{kinds:?}");
+        assert_eq!(kinds[..2], ["Namespace", "Secret"], "{kinds:?}");
         assert_eq!(objects[1]["stringData"]["key"], "a:b:c");
-        assert!(kinds.contains(&"ClusterResourceSet") && kinds.contains(&"KubeadmControlPlane"));
+        assert!(kinds.contains(&"KubeadmControlPlane"));
         let text = serde_json::to_string(&objects).unwrap();
         assert!(text.contains("https://10.0.0.1:5000"), "nodes are not told of the site's registry");
     }
@@ -105,20 +104,20 @@ mod tests {
             assert!(PEOPLE.contains(&format!("kind: Group\n  name: {group}\n")), "{group}");
         }
         let (key, folder) = (SealingKey::generate().unwrap(), tempfile::tempdir().unwrap());
-        let order = Order { built_in: vec![], ..order(&key) };
-        let objects = objects(&order, None, folder.path(), &key).unwrap();
-        let named = |object: &Value| object["metadata"]["name"].as_str().unwrap().contains("people");
-        assert!(objects.iter().any(|object| object["kind"] == "Secret" && named(object)));
+        fs::write(folder.path().join("cni.yaml"), "the network").unwrap();
+        let layers = layers(&order(&key), folder.path()).unwrap();
+        let names: Vec<_> = layers.iter().map(|layer| layer.name.as_str()).collect();
+        assert_eq!(names, ["cni", "people"], "the network comes before all that has pods");
     }
 
     #[test]
     fn a_key_for_another_gateway_and_a_pack_that_is_a_path_are_refused() {
         let (key, other) = (SealingKey::generate().unwrap(), SealingKey::generate().unwrap());
-        let refused = objects(&order(&key), None, Path::new("/nowhere"), &other).unwrap_err();
+        let refused = objects(&order(&key), None, &other).unwrap_err();
         assert_eq!(refused.code, ProblemCode::Sealed);
         for name in ["../secret", "", "a/b", "none"] {
             let order = Order { built_in: vec![name.into()], ..order(&key) };
-            let refused = objects(&order, None, Path::new("/nowhere"), &key).unwrap_err();
+            let refused = layers(&order, Path::new("/nowhere")).unwrap_err();
             assert_eq!(refused.code, ProblemCode::Invalid, "{name}");
         }
     }
