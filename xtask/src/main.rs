@@ -2,6 +2,7 @@
 
 mod bench;
 mod cluster;
+mod console;
 mod e2e;
 mod fuzz;
 mod host;
@@ -85,6 +86,8 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
+    /// Build the web console; the program that is built after that has it.
+    Console,
     /// Build what the lab boots (kernel, agent, images) and what clusters run into the cache, and say where it is.
     Bundle,
 }
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
         Command::E2e { name, machines, times, seed } => e2e::run(name, machines, times, seed),
         Command::Bench { name, machines, output, check } => bench::run(name, machines, output, check),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
+        Command::Console => console::build(),
         Command::Bundle => site::Bundle::build().map(|bundle| bundle.print()),
     };
     match done {

@@ -309,6 +309,66 @@ impl Plane {
         Ok((one, machines))
     }
 
+    /// Has the cluster ordered again, so many times: another key of its account, which is the same one, goes to the
+    /// site with it.
+    pub async fn order_again(&self, site: &Site, times: u32) -> Result<()> {
+        let (uid, _) = self.find().await?.context("there is no cluster")?;
+        let all: v1::List<Value> = self.client.get("/v1/cloudaccounts/maas?limit=0").await?;
+        let mut account = all.items.into_iter().next().context("there is no cloud account")?;
+        let key = fs::read_to_string(site.dir.join("admin.key"))?;
+        account["spec"]["apiKey"] = json!(key.trim());
+        let path =
+            format!("/v1/cloudaccounts/maas/{}", account["metadata"]["uid"].as_str().unwrap_or_default());
+        for _ in 0..times {
+            self.client.call(Method::PUT, &path, Some(&account)).await?;
+            let deadline = Deadline::new(START_LIMIT, "the order to be at the gateway");
+            while !self.look(&uid).await?.0.status.spc_apply.can_be_applied {
+                deadline.pause().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How long each order was on its way, in milliseconds: from its acceptance until the gateway had it.
+    pub async fn ways(&self) -> Result<Vec<f64>> {
+        let (uid, _) = self.find().await?.context("there is no cluster")?;
+        let path = format!("/v1/events/components/spectrocluster/{uid}?limit=0");
+        let events: v1::List<v1::Event> = self.client.get(&path).await?;
+        let (mut ways, mut accepted) = (Vec::new(), None);
+        // The latest comes first.
+        for event in events.items.iter().rev() {
+            let at = event.metadata.creation_timestamp;
+            match (event.reason.as_str(), accepted, at) {
+                ("Ordered" | "ChangeOrdered", _, at) => accepted = at,
+                ("OrderTaken", Some(accepted), Some(at)) => {
+                    ways.push(at.duration_since(accepted).as_secs_f64() * 1000.0);
+                }
+                _ => {}
+            }
+        }
+        Ok(ways)
+    }
+
+    /// Waits until the plane calls the cluster Running and every layer of it ready.
+    pub async fn running(&self) -> Result<()> {
+        let mut deadline = Deadline::new(up::LIMIT, "the plane to call the cluster Running");
+        loop {
+            if let Some((uid, _)) = self.find().await? {
+                match self.look(&uid).await {
+                    Ok((one, _)) => {
+                        let ready = |pack: &v1::PackStatus| pack.condition.status == "True";
+                        if one.status.state == "Running" && one.status.packs.iter().all(ready) {
+                            return Ok(());
+                        }
+                        deadline.note(&message(&one));
+                    }
+                    Err(error) => deadline.note(&error.to_string()),
+                }
+            }
+            deadline.pause().await?;
+        }
+    }
+
     /// kubectl through plane and tunnel, by a kubeconfig of the user's own.
     async fn kubectl(&self, site: &Site, bundle: &Bundle, uid: &str) -> Result<Kubectl> {
         let file = site.dir.join(format!("{NAME}.kubeconfig"));

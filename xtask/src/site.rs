@@ -14,7 +14,7 @@ use maas_client::{Client, Machine, MachineFilter, Status};
 use rack::{Kind, LabClient, MachineOptions, MachineStatus, NoKvm, Options};
 
 use crate::{
-    host, narrate,
+    console, host, narrate,
     roles::{REGION_API, Roles},
     shell,
 };
@@ -114,6 +114,7 @@ impl Bundle {
     /// Builds what is not in the cache.
     pub fn build() -> Result<Self> {
         let root = shell::root();
+        console::build()?;
         shell::run(&shell::cargo(), &["build", "--quiet", "--locked", "-p", "bessemer"])?;
         let cache = bundle::Cache::user();
         let say = |line: &str| narrate::say(&format!("  {line}"));

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::{
-    packages, shell,
+    console, packages, shell,
     site::{Bundle, Machines},
     tools,
 };
@@ -28,6 +28,7 @@ pub fn run(extent: Extent) -> Result<()> {
     let mut steps = Steps::default();
     steps.take("packages", packages::ensure)?;
     steps.take("format", || shell::run(&cargo, &["fmt", "--all", "--check"]))?;
+    steps.take("console", console::build)?;
     steps.take("lints", || {
         shell::run(
             &cargo,

@@ -58,7 +58,8 @@ pub fn up(machines: Machines, output: Output) -> Result<()> {
         let (ssh, cluster, gateways) = narrator.phase("ssh", ends).await?;
         let mut summary = summary(site, &narrator, ssh).await?;
         let file = |name: &str| summary.site.dir.join(name);
-        let about = json!({"url": plane.url, "ca": plane.ca, "key_file": file("plane.key"), "user": ADMIN,
+        let console = format!("{}/console/", plane.url);
+        let about = json!({"url": plane.url, "console": console, "ca": plane.ca, "key_file": file("plane.key"), "user": ADMIN,
                            "password_file": file("plane.password")});
         let gateways = gateways.iter().map(
             |one| json!({"name": one.metadata.name, "uid": one.metadata.uid, "state": one.status.state}),
@@ -81,7 +82,11 @@ pub async fn whole(narrator: &mut Narrator, site: &Site, bundle: &Bundle) -> Res
     };
     let (plane, gateway) = narrator.phase("gateway", paired).await?;
     let made = plane.cluster(narrator, site, bundle, &gateway, Layers::Hello).await?;
-    narrator.phase("hello", plane::hello(&made.kubectl)).await?;
+    let hello = async {
+        plane::hello(&made.kubectl).await?;
+        plane.running().await
+    };
+    narrator.phase("hello", hello).await?;
     Ok((plane, made))
 }
 
@@ -391,6 +396,13 @@ fn report(summary: &Summary, narrator: &Narrator, output: Output) {
         plane["url"].as_str().unwrap_or(""),
         plane["key_file"].as_str().unwrap_or(""),
         plane["ca"].as_str().unwrap_or("")
+    );
+    println!("\nIts console, for a browser that trusts the certificate above:\n");
+    println!("  {}", plane["console"].as_str().unwrap_or(""));
+    println!(
+        "  {}, with the password in {}",
+        plane["user"].as_str().unwrap_or(""),
+        plane["password_file"].as_str().unwrap_or("")
     );
     println!("\nThe cluster, by `kubectl`, through the plane and the site's gateway:\n");
     println!("  export KUBECONFIG={}", summary.json["kubeconfig"].as_str().unwrap_or(""));

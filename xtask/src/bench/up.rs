@@ -13,6 +13,9 @@ use crate::{
     up,
 };
 
+/// Orders that are timed on their way to the gateway, besides the first.
+const ORDERS: u32 = 20;
+
 /// Brings up racks of its own and takes them down again.
 pub fn figures(machines: Machines) -> Result<Vec<Figure>> {
     let bundle = Bundle::build()?;
@@ -58,10 +61,13 @@ async fn whole(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<Vec<Fi
     let site = up::start(&mut narrator, dir, "bench-up", bundle, machines, Roles::Everything).await?;
     narrator.phase("commission", up::commission(&site)).await?;
     let key = up::ssh_key(&site).await?;
-    let (_, made) = up::whole(&mut narrator, &site, bundle).await?;
+    let (plane, made) = up::whole(&mut narrator, &site, bundle).await?;
     narrator.phase("ssh", up::ssh(&site, &made.control, &key)).await?;
     let named = |name: &str| format!("up.{}.{name}", kind(machines));
     let mut figures = vec![Figure::new(named("all"), began.elapsed().as_secs_f64(), "s").at_most(limit)];
+    plane.order_again(&site, ORDERS).await?;
+    let slowest = plane.ways().await?.into_iter().fold(0.0, f64::max);
+    figures.push(Figure::new("order.to-gateway", slowest, "ms").at_most(300.0));
     figures.extend(narrator.phases().iter().map(|phase| Figure::new(named(&phase.name), phase.seconds, "s")));
     let all = host::of_lab("bench-up", dir);
     figures.push(Figure::new(named("memory"), host::memory(&all) / 1024.0, "GiB").at_most(8.0));

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{Rig, ask, erase, lab_machine, link_cut, until_deploying};
 use crate::{
     cluster::{self, Deadline},
+    console,
     kubectl::Kubectl,
     narrate::{self, Narrator},
     plane::NAME,
@@ -25,6 +26,8 @@ const ELSEWHERE: &str = include_str!("cluster/elsewhere.yaml");
 
 /// How long pods may take.
 const PODS_LIMIT: Duration = Duration::from_mins(10);
+/// The namespace of the workload.
+const TRAFFIC: &str = "traffic";
 /// The image that the workload's pods run.
 const HELLO_IMAGE: &str = "bessemer.local/hello:1";
 
@@ -35,8 +38,12 @@ pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<()> 
     let key = up::ssh_key(&rig.site).await?;
 
     let uid = narrator.phase("order", rig.order(bundle)).await?;
-    narrator.phase("cut", link_cut::cut(&rig.site, &rig.plane, Duration::ZERO)).await?;
-    let made = rig.follow(&mut narrator, bundle, uid).await?;
+    let made = async {
+        narrator.phase("cut", link_cut::cut(&rig.site, &rig.plane, Duration::ZERO)).await?;
+        rig.follow(&mut narrator, bundle, uid).await
+    };
+    // A person watches all the while.
+    let (made, ()) = tokio::try_join!(made, console::watch(&rig.site, &rig.plane))?;
     narrator.phase("traffic", traffic(&made.kubectl)).await?;
     narrator.step("hands", || hands(&made.kubectl))?;
     check_nodes(&rig.site, &made.kubectl).await?;
@@ -67,7 +74,7 @@ fn hands(kubectl: &Kubectl) -> Result<()> {
     kubectl.run(&[
         "wait",
         "-n",
-        "hello",
+        TRAFFIC,
         "deployment/hello",
         "--for=condition=Available",
         "--timeout=10m",
@@ -75,7 +82,7 @@ fn hands(kubectl: &Kubectl) -> Result<()> {
     let said = kubectl.run(&[
         "exec",
         "-n",
-        "hello",
+        TRAFFIC,
         "deployment/hello",
         "--",
         "/hello",
@@ -88,16 +95,16 @@ fn hands(kubectl: &Kubectl) -> Result<()> {
     kubectl.run(&[
         "wait",
         "-n",
-        "hello",
+        TRAFFIC,
         caller,
         "--for=jsonpath={.status.phase}=Succeeded",
         "--timeout=10m",
     ])?;
-    let said = kubectl.run(&["logs", "-n", "hello", "--follow", caller])?;
+    let said = kubectl.run(&["logs", "-n", TRAFFIC, "--follow", caller])?;
     ensure!(said.starts_with("hello-"), "not the name of a pod: {said}");
     let who = kubectl.json(&["auth", "whoami"])?;
     ensure!(who["status"]["userInfo"]["username"] == ADMIN, "the cluster takes us for {who}");
-    kubectl.run(&["delete", "namespace", "hello", "--timeout=10m"])?;
+    kubectl.run(&["delete", "namespace", TRAFFIC, "--timeout=10m"])?;
     Ok(())
 }
 
@@ -109,19 +116,19 @@ pub async fn traffic(kubectl: &Kubectl) -> Result<()> {
     let mut deadline = Deadline::new(PODS_LIMIT, "answers of both pods by the Service's name");
     let (mut answers, mut callers) = (BTreeSet::new(), 0);
     while answers.len() < 2 {
-        let pods = kubectl.items(&["get", "pods", "-n", "hello"])?;
+        let pods = kubectl.items(&["get", "pods", "-n", TRAFFIC])?;
         let of =
             |app: &str| pods.iter().filter(|pod| pod["metadata"]["labels"]["app"] == app).collect::<Vec<_>>();
         let ended = |pod: &&&Value| ["Succeeded", "Failed"].iter().any(|end| pod["status"]["phase"] == *end);
         for pod in of("caller").iter().filter(ended) {
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            let said = kubectl.run(&["logs", "-n", "hello", name])?;
+            let said = kubectl.run(&["logs", "-n", TRAFFIC, name])?;
             if pod["status"]["phase"] == "Succeeded" {
                 answers.insert(said.trim().to_owned());
             } else {
                 narrate::say(&format!("  {name}: {}", said.trim()));
             }
-            kubectl.run(&["delete", "pod", "-n", "hello", name, "--wait=false"])?;
+            kubectl.run(&["delete", "pod", "-n", TRAFFIC, name, "--wait=false"])?;
             callers -= 1;
         }
         let servers = of("hello").into_iter().filter(|pod| cluster::is_ready(pod)).count();
@@ -133,10 +140,10 @@ pub async fn traffic(kubectl: &Kubectl) -> Result<()> {
         deadline.note(&format!("{answers:?} have answered; {stand}"));
         deadline.pause().await?;
     }
-    let pods = kubectl.items(&["get", "pods", "-n", "hello", "-l", "app=hello"])?;
+    let pods = kubectl.items(&["get", "pods", "-n", TRAFFIC, "-l", "app=hello"])?;
     let nodes: BTreeSet<_> = pods.iter().map(|pod| pod["spec"]["nodeName"].to_string()).collect();
     ensure!(nodes.len() == 2, "both pods are on {nodes:?}");
-    kubectl.run(&["delete", "namespace", "hello", "--timeout=10m"])?;
+    kubectl.run(&["delete", "namespace", TRAFFIC, "--timeout=10m"])?;
     Ok(())
 }
 
@@ -166,7 +173,7 @@ async fn registry(site: &Site, kubectl: &Kubectl, key: &Path) -> Result<()> {
     kubectl.run_with(&["create", "-f", "-"], Some(ELSEWHERE))?;
     let mut deadline = Deadline::new(PODS_LIMIT, "the refusal of an image that the site does not have");
     let refusal = loop {
-        let events = kubectl.items(&["get", "events", "-n", "hello", "--field-selector", "reason=Failed"])?;
+        let events = kubectl.items(&["get", "events", "-n", TRAFFIC, "--field-selector", "reason=Failed"])?;
         let words = events.iter().filter_map(|event| event["message"].as_str());
         if let Some(refusal) = words.into_iter().find(|words| words.contains("elsewhere")) {
             break refusal.to_owned();
@@ -175,7 +182,7 @@ async fn registry(site: &Site, kubectl: &Kubectl, key: &Path) -> Result<()> {
         deadline.pause().await?;
     };
     ensure!(refusal.contains("not found"), "not the registry's own answer: {refusal}");
-    kubectl.run(&["delete", "namespace", "hello", "--timeout=10m"])?;
+    kubectl.run(&["delete", "namespace", TRAFFIC, "--timeout=10m"])?;
     Ok(())
 }
 

@@ -164,7 +164,7 @@ impl Rig {
 
     /// Orders the cluster; its id.
     async fn order(&self, bundle: &Bundle) -> Result<String> {
-        self.plane.order(&self.site, bundle, &self.gateway, Layers::Plain).await
+        self.plane.order(&self.site, bundle, &self.gateway, Layers::Hello).await
     }
 
     /// Follows a cluster that was ordered.

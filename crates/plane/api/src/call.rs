@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use store::{Batch, CommitError};
 use tunnel::Actor;
 
-use crate::{State, reply::ApiError};
+use crate::{State, reply::ApiError, session::Session};
 
 /// Who calls, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Caller {
     pub rights: Rights,
     /// The project of the request; none: the tenant itself.
     pub project: Option<String>,
+    /// The session, where the caller came with one.
+    pub session: Option<Session>,
 }
 
 /// One call.

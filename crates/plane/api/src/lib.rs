@@ -42,6 +42,9 @@ const HASHED_AT_ONCE: usize = 2;
 /// Requests to clusters at a time; watches are among them.
 const PROXIED_AT_ONCE: usize = 4096;
 
+/// Callers that follow what changes, at a time.
+const FOLLOWING_AT_ONCE: usize = 1024;
+
 /// What all calls share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct State {
@@ -50,16 +53,18 @@ pub struct State {
     pub(crate) session_key: Secret,
     pub(crate) hashing: Arc<Semaphore>,
     pub(crate) proxied: Arc<Semaphore>,
+    pub(crate) streams: Arc<Semaphore>,
     pub(crate) authority: Option<String>,
 }
 
 impl State {
     /// Of the plane with this identity.
     pub fn new(store: Store, fleet: Fleet, identity: &Identity) -> Self {
-        let (hashing, proxied) = (Semaphore::new(HASHED_AT_ONCE), Semaphore::new(PROXIED_AT_ONCE));
+        let places = |count| Arc::new(Semaphore::new(count));
         let session_key = identity.session_key.clone();
-        let (hashing, proxied) = (Arc::new(hashing), Arc::new(proxied));
-        Self { store, fleet, session_key, hashing, proxied, authority: None }
+        let (hashing, proxied) = (places(HASHED_AT_ONCE), places(PROXIED_AT_ONCE));
+        let streams = places(FOLLOWING_AT_ONCE);
+        Self { store, fleet, session_key, hashing, proxied, streams, authority: None }
     }
 
     /// With the authority, PEM, by which clients know the plane that shows a certificate of its own.

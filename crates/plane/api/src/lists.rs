@@ -12,6 +12,14 @@ use crate::{
 /// So many, where a client does not say.
 const USUAL: usize = 50;
 
+/// What a call may say of it: name, for people, type.
+pub const PARAMETERS: [(&str, &str, &str); 4] = [
+    ("limit", "So many at most; 0: all. 50 where it is not said.", "integer"),
+    ("offset", "So many are left out before.", "integer"),
+    ("continue", "As the last part's `listmeta.continue` says.", "string"),
+    ("filters", "`field=value` or `field_in_a,b`, several joined by `AND`.", "string"),
+];
+
 /// The part of `all` that a call asks for.
 pub fn part<T: Serialize>(call: &Call, all: Vec<T>) -> Answer {
     let mut items = Vec::with_capacity(all.len());

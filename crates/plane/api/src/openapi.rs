@@ -4,11 +4,13 @@ use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    resources,
-    route::{Access, Route},
+    lists, resources,
+    route::{Access, Form, Route},
 };
 
 const SCHEMAS: &str = "/components/schemas";
+/// Schemas of lists, of whatever is in them.
+const LIST: &str = "/components/schemas/ListOf";
 
 /// The document of OpenAPI 3.1 (JSON Schema 2020-12).
 pub fn openapi() -> Value {
@@ -48,19 +50,29 @@ pub fn openapi() -> Value {
 
 fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     let mut answer = json!({ "description": "Done" });
+    let kind = match route.form {
+        Form::Json => "application/json",
+        Form::Events => "text/event-stream",
+    };
     if let Some(schema) = route.answer {
         answer = json!({
             "description": "Done",
-            "content": { "application/json": { "schema": schema(generator) } },
+            "content": { kind: { "schema": schema(generator) } },
         });
     }
+    let is_list = answer.to_string().contains(LIST);
     let mut responses = Map::new();
     responses.insert(route.status.to_string(), answer);
     responses.insert("default".to_owned(), json!({ "$ref": "#/components/responses/Refused" }));
     let captures = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let parameters: Vec<Value> = captures
+    let mut parameters: Vec<Value> = captures
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
         .collect();
+    if is_list {
+        parameters.extend(lists::PARAMETERS.map(|(name, doc, kind)| {
+            json!({ "name": name, "in": "query", "description": doc, "schema": { "type": kind } })
+        }));
+    }
     let (security, permission) = match route.access {
         Access::Anyone => (json!([]), None),
         Access::SignedIn => (json!([{ "ApiKey": [] }, { "Session": [] }]), None),

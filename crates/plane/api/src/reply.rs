@@ -11,7 +11,7 @@ use serde_json::Value;
 pub type Answer = Result<Reply, ApiError>;
 
 /// A success; its status stands in the table of routes.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Reply {
     /// JSON.
     Json(Value),
@@ -19,6 +19,10 @@ pub enum Reply {
     Made(String, u64),
     /// JSON, and a cookie with a session.
     SignedIn(Value, Secret),
+    /// Nothing, and no such cookie any more.
+    SignedOut,
+    /// Server-sent events, for as long as both sides go on.
+    Live(Body),
     /// A file of this name.
     File(String, Secret),
     /// Nothing.
@@ -52,6 +56,16 @@ impl Reply {
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
         let body = match self {
             Self::Empty => return response,
+            Self::SignedOut => {
+                set_cookie(&mut response, "Authorization=; Max-Age=0");
+                return response;
+            }
+            Self::Live(body) => {
+                let kind = HeaderValue::from_static("text/event-stream");
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
+                *response.body_mut() = body;
+                return response;
+            }
             Self::Json(value) => value,
             Self::File(name, text) => {
                 // Nothing else is taken for a file by generated clients.
@@ -68,18 +82,21 @@ impl Reply {
                 serde_json::json!({ "uid": uid })
             }
             Self::SignedIn(value, session) => {
-                let cookie =
-                    format!("Authorization={}; Path=/; Secure; HttpOnly; SameSite=Strict", session.expose());
-                if let Ok(mut cookie) = HeaderValue::from_str(&cookie) {
-                    cookie.set_sensitive(true);
-                    response.headers_mut().insert(header::SET_COOKIE, cookie);
-                }
+                set_cookie(&mut response, &format!("Authorization={}", session.expose()));
                 value
             }
         };
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         *response.body_mut() = Body::from(body.to_string());
         response
+    }
+}
+
+fn set_cookie(response: &mut Response, cookie: &str) {
+    let cookie = HeaderValue::from_str(&format!("{cookie}; Path=/; Secure; HttpOnly; SameSite=Strict"));
+    if let Ok(mut cookie) = cookie {
+        cookie.set_sensitive(true);
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
 }
 
@@ -112,6 +129,11 @@ impl ApiError {
     /// 409.
     pub fn conflict(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, code, message)
+    }
+
+    /// 429: others are served first.
+    pub fn busy(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
     }
 
     /// 503: the same later may do.

@@ -62,6 +62,15 @@ pub enum Access {
     InTenant(Resource, Verb),
 }
 
+/// In which form something is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Once, as JSON.
+    Json,
+    /// Again and again, as server-sent events of JSON.
+    Events,
+}
+
 /// One route.
 #[derive(Debug, Clone)]
 pub struct Route {
@@ -79,6 +88,8 @@ pub struct Route {
     pub status: u16,
     /// What it answers.
     pub answer: Option<SchemaOf>,
+    /// In which form.
+    pub form: Form,
     /// Does it.
     pub(crate) handler: fn(Call) -> Handling,
 }
@@ -86,7 +97,7 @@ pub struct Route {
 /// A row of the table:
 /// `route!(POST "/v1/projects", InTenant(Project, Create), "Makes one.", projects::create, takes v1::Project, 201: v1::Uid)`.
 macro_rules! route {
-    ($method:ident $path:literal, $access:expr, $doc:literal, $handler:path, $(takes $body:ty,)? $status:literal $(: $answer:ty)?) => {
+    ($method:ident $path:literal, $access:expr, $doc:literal, $handler:path, $(takes $body:ty,)? $status:literal $(: $answer:ty)? $(, $form:ident)?) => {
         $crate::route::Route {
             method: $crate::route::Method::$method,
             path: $path,
@@ -95,9 +106,12 @@ macro_rules! route {
             body: $crate::route::route!(@schema $($body)?),
             status: $status,
             answer: $crate::route::route!(@schema $($answer)?),
+            form: $crate::route::route!(@form $($form)?),
             handler: |call| Box::pin(async move { $handler(call).await }),
         }
     };
+    (@form) => { $crate::route::Form::Json };
+    (@form events) => { $crate::route::Form::Events };
     (@schema) => { None };
     (@schema $of:ty) => { Some(|generator: &mut schemars::SchemaGenerator| generator.subschema_for::<$of>()) };
 }

@@ -45,6 +45,13 @@ struct Server {
     table: Vec<Route>,
 }
 
+/// Whose credentials a request has.
+struct Holder {
+    tenant: String,
+    user: String,
+    session: Option<Session>,
+}
+
 async fn serve(Shared(server): Shared<Arc<Server>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let segments: Vec<String> = path
@@ -89,6 +96,13 @@ fn not_allowed(routes: &[(&Route, Vec<String>)]) -> Response {
 impl Server {
     async fn answer(&self, route: &Route, captured: &[String], request: Request) -> Result<Reply, ApiError> {
         let (parts, body) = request.into_parts();
+        if self.state.fleet.is_replica() {
+            // What a client wrote at one replica it reads at all.
+            self.state.store.catch_up().await.map_err(|error| {
+                tracing::error!(%error, "the store could not be read");
+                ApiError::unavailable("StoreUnavailable", "the plane cannot read its database: try again")
+            })?;
+        }
         let caller = self.caller(&parts.headers, &parts.method)?;
         let caller = allow(route.access, caller)?;
         let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
@@ -105,12 +119,11 @@ impl Server {
 
     /// Who calls, where the call says so; one that says so wrongly is refused.
     fn caller(&self, headers: &HeaderMap, method: &Method) -> Result<Option<Caller>, ApiError> {
-        let Some((tenant, user)) = self.credentials(headers, method)? else { return Ok(None) };
+        let Some(Holder { tenant, user, session }) = self.holder(headers, method)? else { return Ok(None) };
         let store = &self.state.store;
         let found = store.get::<User>(&tenant, &user).ok_or_else(ApiError::unauthorized)?;
-        let project = text(headers, "projectuid").filter(|uid| !uid.is_empty());
-        let caller =
-            Caller { tenant, user, rights: found.value.rights.clone(), project: project.map(str::to_owned) };
+        let project = text(headers, "projectuid").filter(|uid| !uid.is_empty()).map(str::to_owned);
+        let caller = Caller { tenant, user, rights: found.value.rights.clone(), project, session };
         if let Some(project) = &caller.project {
             // One that is not there, or not the caller's to see: nobody learns which.
             let there =
@@ -122,11 +135,7 @@ impl Server {
         Ok(Some(caller))
     }
 
-    fn credentials(
-        &self,
-        headers: &HeaderMap,
-        method: &Method,
-    ) -> Result<Option<(String, String)>, ApiError> {
+    fn holder(&self, headers: &HeaderMap, method: &Method) -> Result<Option<Holder>, ApiError> {
         let now = Timestamp::now();
         if let Some(key) = text(headers, "apikey").filter(|key| !key.is_empty()) {
             return self.by_key(key, now).map(Some).ok_or_else(ApiError::unauthorized);
@@ -138,14 +147,16 @@ impl Server {
         let Some(token) = text(headers, "authorization").or_else(cookie) else { return Ok(None) };
         let session =
             Session::read(token, &self.state.session_key, now).ok_or_else(ApiError::unauthorized)?;
-        Ok(Some((session.tenant, session.sub)))
+        let (tenant, user) = (session.tenant.clone(), session.sub.clone());
+        Ok(Some(Holder { tenant, user, session: Some(session) }))
     }
 
-    fn by_key(&self, key: &str, now: Timestamp) -> Option<(String, String)> {
+    fn by_key(&self, key: &str, now: Timestamp) -> Option<Holder> {
         let owner = self.state.store.holder(PLANE, claim::API_KEY, &KeyText(Secret::from(key)).hash())?;
         let (tenant, uid) = of_tenant(&owner)?;
         let record = self.state.store.get::<ApiKey>(tenant, uid)?;
-        record.value.is_good(now).then(|| (tenant.to_owned(), record.value.user.clone()))
+        let user = record.value.user.clone();
+        record.value.is_good(now).then(|| Holder { tenant: tenant.to_owned(), user, session: None })
     }
 }
 

@@ -640,6 +640,7 @@ async fn cluster(plane: &Plane, name: &str, owner: Owner) -> String {
         message: String::new(),
         endpoint: Some("https://demo.maas:6443".into()),
         machines: vec![],
+        layers: vec![],
     };
     let cluster = Cluster {
         namespace: name.into(),

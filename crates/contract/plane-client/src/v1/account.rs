@@ -139,3 +139,47 @@ pub struct Tag {
     /// Where MAAS has it.
     pub resource_uri: String,
 }
+
+/// Images that machines can be deployed with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Images {
+    /// As deployments name them, such as `custom/debian-12-kubernetes-1.36.3`.
+    pub images: Vec<String>,
+}
+
+/// Machines of an account's MAAS.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SiteMachines {
+    /// By name.
+    pub machines: Vec<SiteMachine>,
+}
+
+/// A machine of an account's MAAS.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SiteMachine {
+    /// MAAS's id.
+    pub system_id: String,
+    /// Its name.
+    pub hostname: String,
+    /// MAAS's name of its state, such as `Ready`.
+    pub status: String,
+    /// Nobody has it, and it can be had.
+    pub free: bool,
+    /// `on`, `off`, `unknown` or `error`.
+    pub power: String,
+    /// Zone.
+    pub zone: String,
+    /// Resource pool.
+    pub pool: String,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Processors.
+    pub cpus: u64,
+    /// Memory, MiB.
+    #[serde(rename = "memoryMiB")]
+    pub memory_mib: u64,
+    /// Disks, GB.
+    #[serde(rename = "storageGB")]
+    pub storage_gb: f64,
+}

@@ -33,6 +33,13 @@ pub struct UserToken {
     pub is_mfa: bool,
 }
 
+/// How long a session is good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Session {
+    /// Until then.
+    pub until: Timestamp,
+}
+
 /// Who is signed in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

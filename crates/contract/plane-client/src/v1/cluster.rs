@@ -123,11 +123,31 @@ pub struct ClusterStatus {
     pub conditions: Vec<ClusterCondition>,
     /// Whether a change can be made.
     pub spc_apply: SpcApply,
+    /// What is installed in it, the lowest first.
+    #[serde(default)]
+    pub packs: Vec<PackStatus>,
     /// Its phases, oldest first.
     pub timeline: Vec<Phase>,
     /// Where its API is reached from within the site.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
+}
+
+/// How a pack of a cluster stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PackStatus {
+    /// Its name in the profile.
+    pub name: String,
+    /// `spectro`, `manifest`, `helm` or `oci`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its version.
+    pub version: String,
+    /// Of which profile.
+    pub profile_uid: String,
+    /// Type `Ready`; the reason is `Waiting`, `Installing`, `Ready` or `Failed`.
+    pub condition: ClusterCondition,
 }
 
 /// A phase of a cluster's life.

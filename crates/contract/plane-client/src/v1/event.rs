@@ -31,3 +31,12 @@ pub struct EventSource {
     /// The user's or gateway's id, or the part of the plane.
     pub host: String,
 }
+
+/// Says that something changed; what it is now is read as usual.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Change {
+    /// `cluster`, `overlord`, `cloud-account`, `profile` or `project`.
+    pub kind: String,
+    /// Which one; empty: any of them.
+    pub uid: String,
+}

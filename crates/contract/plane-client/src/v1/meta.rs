@@ -67,6 +67,7 @@ pub struct ErrorBody {
 
 /// A part of all objects of a kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ListOf{T}")]
 pub struct List<T> {
     /// The part.
     pub items: Vec<T>,

@@ -13,21 +13,21 @@ mod project;
 mod user;
 
 pub use account::{
-    Domain, Domains, MaasAccount, MaasAccountSpec, MaasAccountToValidate, Pool, Pools, Subnet, SubnetVlan,
-    Subnets, Tag, Tags, Zone, Zones,
+    Domain, Domains, Images, MaasAccount, MaasAccountSpec, MaasAccountToValidate, Pool, Pools, SiteMachine,
+    SiteMachines, Subnet, SubnetVlan, Subnets, Tag, Tags, Zone, Zones,
 };
 pub use audit::{Audit, AuditActor, AuditResource, AuditSpec, AuditUser};
 pub use auth::{
-    ApiKey, ApiKeyCreated, ApiKeyEntity, ApiKeySpec, ApiKeyState, ApiKeyStatus, KeyOwner, Login, UserInfo,
-    UserToken,
+    ApiKey, ApiKeyCreated, ApiKeyEntity, ApiKeySpec, ApiKeyState, ApiKeyStatus, KeyOwner, Login, Session,
+    UserInfo, UserToken,
 };
 pub use cluster::{
     CloudConfig, CloudConfigSpec, Cluster, ClusterCondition, ClusterEntity, ClusterEntitySpec, ClusterHealth,
     ClusterOverview, ClusterOverviewStatus, ClusterProfileRef, ClusterProfileTemplate, ClusterRef,
-    ClusterSearch, ClusterSpec, ClusterStatus, ClusterSummary, Empty, Machine, MachineStatus, Phase,
-    PoolStatus, SpcApply, VariableValue,
+    ClusterSearch, ClusterSpec, ClusterStatus, ClusterSummary, Empty, Machine, MachineStatus, PackStatus,
+    Phase, PoolStatus, SpcApply, VariableValue,
 };
-pub use event::{Event, EventSource};
+pub use event::{Change, Event, EventSource};
 pub use meta::{Description, ErrorBody, List, ListMeta, Message, Meta, ScopedName, ScopedNames, Uid};
 pub use overlord::{Condition, Health, MetaUpdate, Overlord, OverlordSpec, OverlordStatus, PairingCode};
 pub use pack::{

@@ -19,6 +19,8 @@ pub fn routes() -> Vec<Route> {
     vec![
         route!(POST "/v1/auth/authenticate", Anyone, "Signs in by password.", sign_in, takes v1::Login, 200: v1::UserToken),
         route!(GET "/v1/auth/refresh/{token}", Anyone, "Makes a session last longer.", refresh, 200: v1::UserToken),
+        route!(PUT "/v1/auth/session", SignedIn, "Makes the caller's session last longer, in the cookie; for browsers.", prolong, 200: v1::Session),
+        route!(DELETE "/v1/auth/session", SignedIn, "Takes the cookie back.", sign_out, 204),
         route!(GET "/v1/users/info", SignedIn, "Who one is.", info, 200: v1::UserInfo),
     ]
 }
@@ -57,6 +59,22 @@ async fn refresh(call: Call) -> Answer {
     // Whose user is gone meanwhile.
     call.state.store.get::<User>(&session.tenant, &session.sub).ok_or_else(ApiError::unauthorized)?;
     answer(&call, &session)
+}
+
+async fn prolong(call: Call) -> Answer {
+    let session = call.caller()?.session.as_ref();
+    let session = session.ok_or_else(|| ApiError::bad("an API key has no session: sign in by password"))?;
+    let longer = session.refreshed(Timestamp::now()).ok_or_else(ApiError::unauthorized)?;
+    let token = longer.token(&call.state.session_key).ok_or_else(ApiError::unauthorized)?;
+    let until = Timestamp::from_second(longer.exp).map_err(|_| ApiError::unauthorized())?;
+    match Reply::of(&v1::Session { until })? {
+        Reply::Json(body) => Ok(Reply::SignedIn(body, token)),
+        reply => Ok(reply),
+    }
+}
+
+async fn sign_out(_: Call) -> Answer {
+    Ok(Reply::SignedOut)
 }
 
 fn answer(call: &Call, session: &Session) -> Answer {

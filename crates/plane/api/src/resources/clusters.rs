@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ::packs::{ResolveError, resolve};
-use fleet::order;
-use gateway_protocol::ProblemCode;
+use fleet::{layer_of, order};
+use gateway_protocol::{LayerState, ProblemCode};
 use jiff::Timestamp;
 use plane_client::v1;
 use plane_model::{
@@ -135,10 +135,40 @@ async fn read(call: Call) -> Answer {
                 message: cluster.message().to_owned(),
             }],
             spc_apply: v1::SpcApply { can_be_applied: cluster.taken == cluster.generation },
+            packs: packs(cluster),
             timeline: phases.collect(),
             endpoint: cluster.report.as_ref().and_then(|report| report.endpoint.clone()),
         },
     })
+}
+
+/// How the packs stand whose layers the gateway has told of.
+fn packs(cluster: &Cluster) -> Vec<v1::PackStatus> {
+    let layers = cluster.report.as_ref().map(|report| report.layers.as_slice()).unwrap_or_default();
+    let all =
+        cluster.profiles.iter().flat_map(|profile| profile.packs.iter().map(move |pack| (profile, pack)));
+    let shown = all.filter_map(|(profile, pack)| {
+        let layer = layer_of(pack).and_then(|name| layers.iter().find(|layer| layer.name == name))?;
+        let reason = match layer.state {
+            LayerState::Waiting => "Waiting",
+            LayerState::Installing => "Installing",
+            LayerState::Ready => "Ready",
+            LayerState::Failed => "Failed",
+        };
+        Some(v1::PackStatus {
+            name: pack.name.clone(),
+            kind: pack.kind.clone(),
+            version: pack.tag.clone(),
+            profile_uid: profile.uid.clone(),
+            condition: v1::ClusterCondition {
+                kind: "Ready".to_owned(),
+                status: if layer.state == LayerState::Ready { "True" } else { "False" }.to_owned(),
+                reason: reason.to_owned(),
+                message: layer.message.clone(),
+            },
+        })
+    });
+    shown.collect()
 }
 
 async fn delete(call: Call) -> Answer {

@@ -14,6 +14,8 @@ pub fn routes() -> Vec<Route> {
     vec![
         route!(GET "/v1/cloudaccounts/maas/{uid}/properties/azs", InProject(CloudAccount, Verb::Get), "Zones of an account's MAAS.", zones, 200: v1::Zones),
         route!(GET "/v1/cloudaccounts/maas/{uid}/properties/domains", InProject(CloudAccount, Verb::Get), "Domains of an account's MAAS.", domains, 200: v1::Domains),
+        route!(GET "/v1/cloudaccounts/maas/{uid}/properties/images", InProject(CloudAccount, Verb::Get), "Images of an account's MAAS that machines can be deployed with. An extension.", images, 200: v1::Images),
+        route!(GET "/v1/cloudaccounts/maas/{uid}/properties/machines", InProject(CloudAccount, Verb::Get), "Machines of an account's MAAS, and which of them are free. An extension.", machines, 200: v1::SiteMachines),
         route!(GET "/v1/cloudaccounts/maas/{uid}/properties/resourcePools", InProject(CloudAccount, Verb::Get), "Pools of an account's MAAS.", pools, 200: v1::Pools),
         route!(GET "/v1/cloudaccounts/maas/{uid}/properties/subnets", InProject(CloudAccount, Verb::Get), "Subnets of an account's MAAS.", subnets, 200: v1::Subnets),
         route!(GET "/v1/cloudaccounts/maas/{uid}/properties/tags", InProject(CloudAccount, Verb::Get), "Tags of an account's MAAS.", tags, 200: v1::Tags),
@@ -66,6 +68,31 @@ async fn tags(call: Call) -> Answer {
         }
     };
     Reply::of(&v1::Tags { tags: all.into_iter().map(tag).collect() })
+}
+
+async fn images(call: Call) -> Answer {
+    let Found::Images(images) = look_up(&call, What::Images).await? else { return Err(odd()) };
+    Reply::of(&v1::Images { images })
+}
+
+async fn machines(call: Call) -> Answer {
+    let Found::Machines(all) = look_up(&call, What::Machines).await? else { return Err(odd()) };
+    let machine = |one: gateway_protocol::Machine| v1::SiteMachine {
+        system_id: one.system_id,
+        hostname: one.hostname,
+        status: one.status,
+        free: one.free,
+        power: one.power,
+        zone: one.zone,
+        pool: one.pool,
+        tags: one.tags,
+        cpus: one.cpus,
+        memory_mib: one.memory_mib,
+        storage_gb: one.storage_gb,
+    };
+    let mut machines: Vec<_> = all.into_iter().map(machine).collect();
+    machines.sort_by(|one, other| one.hostname.cmp(&other.hostname));
+    Reply::of(&v1::SiteMachines { machines })
 }
 
 /// Of the account in the path, or of the one that the query names.

@@ -4,6 +4,7 @@ mod accounts;
 mod api_keys;
 mod audits;
 mod auth;
+mod changes;
 mod clusters;
 mod events;
 mod look_ups;
@@ -32,6 +33,7 @@ pub fn table() -> Vec<Route> {
         clusters::routes(),
         pools::routes(),
         events::routes(),
+        changes::routes(),
     ]
     .concat()
 }

@@ -106,25 +106,26 @@ fn refused(error: PairError) -> ApiError {
 }
 
 fn show_overlord(call: &Call, caller: &Caller, one: &Stored<Overlord>) -> v1::Overlord {
-    let (link, now) = (call.state.fleet.link(&one.id), Timestamp::now());
+    let (link, now) = (call.state.fleet.connected(&caller.tenant, &one.id), Timestamp::now());
     let condition = |kind: &str, message: String| v1::Condition { kind: kind.to_owned(), message };
     let (state, conditions) = match (&one.value.pairing, &link) {
         (Pairing::Waiting { until, .. }, _) if *until < now => (
             "Pending",
-            vec![condition("Paired", format!("the pairing code ended at {until}: ask for a new one"))],
+            vec![condition("Paired", format!("the pairing code ended at {until:.0}: ask for a new one"))],
         ),
-        (Pairing::Waiting { until, .. }, _) => {
-            ("Pending", vec![condition("Paired", format!("not paired yet; the code is good until {until}"))])
-        }
+        (Pairing::Waiting { until, .. }, _) => (
+            "Pending",
+            vec![condition("Paired", format!("not paired yet; the code is good until {until:.0}"))],
+        ),
         (_, Some(link)) => (
             "Running",
-            vec![condition("Connected", format!("connected since {} from {}", link.since, link.peer))],
+            vec![condition("Connected", format!("connected since {:.0} from {}", link.since, link.peer))],
         ),
         (_, None) => {
             let since = one
                 .value
                 .seen
-                .map_or_else(|| "it was never seen".to_owned(), |seen| format!("last seen at {seen}"));
+                .map_or_else(|| "it was never seen".to_owned(), |seen| format!("last seen at {seen:.0}"));
             ("Down", vec![condition("Connected", format!("not connected: {since}"))])
         }
     };
