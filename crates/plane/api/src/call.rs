@@ -36,6 +36,8 @@ pub struct Call {
     pub path: Vec<String>,
     /// The query's fields.
     pub query: Vec<(String, String)>,
+    /// What the body is, as the caller says.
+    pub content_type: String,
     /// The body.
     pub body: Bytes,
 }

@@ -110,6 +110,7 @@ impl Server {
             state: self.state.clone(),
             caller,
             host: host(&parts),
+            content_type: text(&parts.headers, "content-type").unwrap_or_default().to_owned(),
             path: captured.to_vec(),
             query: query.into_owned().collect(),
             body: read(body).await?,

@@ -373,6 +373,27 @@ async fn a_gateway_that_waits_to_be_paired() {
     assert_eq!(plane.get(&path, &plane.admin).await.status, StatusCode::NOT_FOUND);
 }
 
+/// `palette-routes.tsv`: path, method, status of a success, as Palette's public API description has them. A client that
+/// was generated of it takes any other status for a failure.
+#[test]
+fn routes_answer_with_palettes_statuses_and_the_others_say_that_they_are_extensions() {
+    let plain = |path: &str| {
+        let parts = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
+        parts.collect::<Vec<_>>().join("/").to_lowercase()
+    };
+    let rows = include_str!("palette-routes.tsv").lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    let mut palettes: std::collections::BTreeMap<(String, String), u16> =
+        rows.map(|row| ((plain(row[0]), row[1].to_owned()), row[2].parse().unwrap())).collect();
+    for route in table() {
+        let what = format!("{} {}", route.method, route.path);
+        match palettes.remove(&(plain(route.path), route.method.to_string())) {
+            Some(status) => assert_eq!(route.status, status, "{what}"),
+            None => assert!(route.doc.contains("xtension"), "{what} is none of Palette's: {}", route.doc),
+        }
+    }
+    assert!(palettes.is_empty(), "gone: {palettes:?}");
+}
+
 #[test]
 fn the_openapi_document_is_the_one_that_is_checked_in() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/openapi.json");
@@ -485,6 +506,45 @@ async fn a_profile_from_its_packs_to_its_publication() {
     assert_eq!((versions, names["items"].as_array().unwrap().len()), (2, 2));
     assert_eq!(call(Method::DELETE, &path, json!({})).await.status, StatusCode::NO_CONTENT);
     assert_eq!(plane.get(&path, &plane.admin).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_profile_goes_to_another_plane_as_a_file() {
+    let (one, other) = (Plane::start().await, Plane::start().await);
+    let made = one.make("/v1/clusterprofiles?publish=true", &one.admin, profile("web")).await;
+    let path = format!("/v1/clusterprofiles/{}", made.body["uid"].as_str().unwrap());
+    let send = async |field: &str, text: &str| {
+        let body = format!(
+            "--x\r\ncontent-disposition: form-data; name=\"{field}\"; filename=\"p\"\r\n\r\n{text}\r\n--x--\r\n"
+        );
+        let request = Request::post("/v1/clusterprofiles/import/file?publish=true")
+            .header("apikey", &other.admin)
+            .header("content-type", "multipart/form-data; boundary=x");
+        let response = other.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body: Value = serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap();
+        (parts.status, body)
+    };
+    for format in ["json", "yaml"] {
+        let file = one.get(&format!("{path}/export?format={format}"), &one.admin).await;
+        assert_eq!(file.headers["content-type"], "application/octet-stream");
+        let (status, answer) = send("importFile", &file.text).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        let there = format!("/v1/clusterprofiles/{}", answer["uid"].as_str().unwrap());
+        let again = other.get(&format!("{there}/export?format={format}"), &other.admin).await;
+        assert_eq!(again.text, file.text);
+        let read = other.get(&there, &other.admin).await.body;
+        assert_eq!(read["status"]["isPublished"], true);
+        assert_eq!(read["spec"]["published"]["packs"][0]["packUid"], "5eed00000000000000000101");
+        other.call(Method::DELETE, &there, &[("apikey", &other.admin)], None).await;
+    }
+    assert_eq!(send("other", "{}").await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(send("importFile", "[").await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(send("importFile", "metadata: {name: x}\nspec: {}\n").await.1["code"], "InvalidProfile");
+    assert_eq!(
+        one.get(&format!("{path}/export?format=toml"), &one.admin).await.status,
+        StatusCode::BAD_REQUEST
+    );
 }
 
 #[tokio::test]

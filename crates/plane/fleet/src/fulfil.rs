@@ -6,12 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use plane_model::{CloudAccount, Cluster, Events, PLANE, State, Tenant, record};
 use store::{Batch, CommitError, Document as _, Stored, Watch, WatchEnd};
 use tokio::{sync::watch, time::timeout};
-use tunnel::Actor;
+use tunnel::{Actor, AskError as LinkError};
 
 use crate::{Fleet, order};
 
 /// What was not brought is tried again after this, also where nothing has changed.
-const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_secs(1);
 /// How long the record of a deleted cluster stays.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(72);
 const PRINCIPAL: &str = "plane:fleet";
@@ -82,6 +82,9 @@ impl Fleet {
     /// Gives the order; the generation that the gateway has then, or why it has not.
     async fn order_of(&self, tenant: &str, stored: &Stored<Cluster>) -> Result<u64, String> {
         let cluster = &stored.value;
+        if self.connected(tenant, &cluster.overlord).is_none() {
+            return Err(LinkError::Away.to_string());
+        }
         let account = self.store.get::<CloudAccount>(tenant, &cluster.account);
         let account = account.ok_or("its cloud account is gone")?;
         let order =

@@ -36,8 +36,9 @@ pub use pack::{
     SyncStatus,
 };
 pub use profile::{
-    CloneTarget, ManifestContent, ManifestInput, ManifestRef, ManifestSpec, NamedManifest, NamedManifests,
-    PackInput, PackRef, Profile, ProfileClone, ProfileCloneMeta, ProfileEntity, ProfileEntitySpec,
+    CloneTarget, ManifestContent, ManifestImport, ManifestInput, ManifestRef, ManifestSpec, NamedManifest,
+    NamedManifests, PackImport, PackInput, PackRef, Profile, ProfileClone, ProfileCloneMeta, ProfileEntity,
+    ProfileEntitySpec, ProfileImport, ProfileImportMeta, ProfileImportSpec, ProfileImportTemplate,
     ProfileMetadata, ProfileMetadataSpec, ProfileNames, ProfileSpec, ProfileStatus, ProfileTemplate,
     ProfileTemplateInput, ProfileVersion, VariableNames, Variables,
 };

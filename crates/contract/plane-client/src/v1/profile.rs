@@ -1,5 +1,7 @@
 //! Cluster profiles.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -274,4 +276,82 @@ pub struct CloneTarget {
     pub scope: String,
     /// The project.
     pub project_uid: String,
+}
+
+/// A profile as a file: body of `POST /v1/clusterprofiles/import`, and what `GET …/{uid}/export` answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProfileImport {
+    /// Name, description, labels.
+    pub metadata: ProfileImportMeta,
+    /// What it is made of.
+    pub spec: ProfileImportSpec,
+}
+
+/// What a profile in a file is called.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProfileImportMeta {
+    /// Its name.
+    pub name: String,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// Labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a profile in a file is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ProfileImportSpec {
+    /// Its version.
+    pub version: String,
+    /// Its packs.
+    pub template: ProfileImportTemplate,
+    /// Its variables.
+    pub variables: Vec<Extra>,
+}
+
+/// The packs of a profile in a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ProfileImportTemplate {
+    /// `cluster`, `infra` or `add-on`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `maas` or `all`.
+    pub cloud_type: String,
+    /// In the order of their installation.
+    pub packs: Vec<PackImport>,
+}
+
+/// A pack of a profile in a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PackImport {
+    /// Its name, by which it is found.
+    pub name: String,
+    /// `os`, `k8s`, `cni`, `csi` or `addon`.
+    pub layer: String,
+    /// `spectro` or `manifest`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its version.
+    pub tag: String,
+    /// The same.
+    pub version: String,
+    /// Values, byte for byte.
+    pub values: String,
+    /// Manifests.
+    pub manifests: Vec<ManifestImport>,
+}
+
+/// A manifest in a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ManifestImport {
+    /// Its name.
+    pub name: String,
+    /// YAML, byte for byte.
+    pub content: String,
 }

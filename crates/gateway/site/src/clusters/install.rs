@@ -21,10 +21,12 @@ use tunnel::Reports;
 
 use super::{Clusters, render};
 
-/// What does not work yet is looked at so often.
+/// What does not work yet is looked at again after this, and after twice as long each time that nothing has changed…
 const SOON: Duration = Duration::from_secs(1);
-/// What works.
-const LATER: Duration = Duration::from_secs(30);
+/// … up to this.
+const LATER: Duration = Duration::from_secs(4);
+/// What works, and what cannot be installed as it is, is looked at so often.
+const SELDOM: Duration = Duration::from_secs(30);
 /// How long one step may take, a chart's hooks among it.
 const STEP: Duration = Duration::from_mins(6);
 /// How long the plane may take to give a chart.
@@ -43,6 +45,8 @@ struct One {
     /// The order that they were of.
     age: (u64, u64),
     standing: Option<Vec<ClusterLayer>>,
+    /// So many looks saw the same.
+    same: u32,
     step: Option<JoinHandle<Vec<ClusterLayer>>>,
     looked: Instant,
 }
@@ -57,20 +61,24 @@ impl Installing {
         reports: &Reports,
     ) -> Option<Vec<ClusterLayer>> {
         let (uid, age) = (order.intent.uid.clone(), order.age());
-        let new = || One { age, standing: None, step: None, looked: Instant::now() };
+        let new = || One { age, standing: None, same: 0, step: None, looked: Instant::now() };
         let one = self.clusters.entry(uid).or_insert_with(new);
         if one.step.as_ref().is_some_and(JoinHandle::is_finished)
             && let Some(step) = one.step.take()
         {
             one.looked = Instant::now();
-            match step.await {
-                Ok(standing) => one.standing = Some(standing),
+            match step.await.map(Some) {
+                Ok(standing) => {
+                    one.same = if one.standing == standing { one.same.saturating_add(1) } else { 0 };
+                    one.standing = standing;
+                }
                 Err(error) => tracing::error!(%error, "a step of a cluster's layers ended"),
             }
         }
-        let works = |all: &Vec<ClusterLayer>| all.iter().all(|layer| layer.state == LayerState::Ready);
-        let pause = if one.standing.as_ref().is_some_and(works) { LATER } else { SOON };
-        let due = one.standing.is_none() || one.age != age || one.looked.elapsed() >= pause;
+        let due = match &one.standing {
+            Some(standing) => one.age != age || one.looked.elapsed() >= pause(standing, one.same),
+            None => true,
+        };
         if one.step.is_none() && due {
             one.age = age;
             let (clusters, order, reports) = (clusters.clone(), order.clone(), reports.clone());
@@ -158,6 +166,15 @@ impl Clusters {
     }
 }
 
+/// How long layers that stand so are left alone, having stood so for some looks.
+fn pause(standing: &[ClusterLayer], same: u32) -> Duration {
+    let all = |state| standing.iter().all(|layer| layer.state == state);
+    let any = |state| standing.iter().any(|layer| layer.state == state);
+    let limit = if all(LayerState::Ready) || any(LayerState::Failed) { SELDOM } else { LATER };
+    let first = if all(LayerState::Ready) { SELDOM } else { SOON };
+    first.saturating_mul(1 << same.min(5)).min(limit)
+}
+
 /// The way into a cluster, with an administrator's credentials.
 pub(super) struct Way {
     pub(super) client: kube::Client,
@@ -194,4 +211,21 @@ fn waiting(name: &str, why: &str) -> ClusterLayer {
 
 fn failed(name: &str, why: String) -> ClusterLayer {
     ClusterLayer { name: name.to_owned(), state: LayerState::Failed, message: why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_change_is_looked_at_less_often() {
+        use LayerState::{Failed, Installing, Ready, Waiting};
+        let at = |states: &[LayerState], same| {
+            let layer = |state: &LayerState| ClusterLayer { state: *state, ..waiting("l", "") };
+            pause(&states.iter().map(layer).collect::<Vec<_>>(), same).as_secs()
+        };
+        assert_eq!([0, 1, 2, 9].map(|same| at(&[Ready, Installing, Waiting], same)), [1, 2, 4, 4]);
+        assert_eq!([0, 1, 4, 9].map(|same| at(&[Ready, Failed, Waiting], same)), [1, 2, 16, 30]);
+        assert_eq!([0, 9].map(|same| at(&[Ready, Ready], same)), [30, 30]);
+    }
 }

@@ -26,6 +26,7 @@ use crate::{
 pub fn routes() -> Vec<Route> {
     vec![
         route!(POST "/v1/overlords/maas/{uid}/account/validate", InProject(PrivateGateway, Verb::Get), "Tries a MAAS account through a gateway.", validate, takes v1::MaasAccountToValidate, 204),
+        route!(POST "/v1/clouds/maas/account/validate", InProject(PrivateGateway, Verb::Get), "Tries a MAAS account that the plane itself reaches, through its system private gateway.", validate_here, takes v1::MaasAccountSpec, 204),
         route!(GET "/v1/cloudaccounts/maas", InProject(Resource::CloudAccount, Verb::List), "All MAAS accounts.", list, 200: v1::List<v1::MaasAccount>),
         route!(POST "/v1/cloudaccounts/maas", InProject(Resource::CloudAccount, Verb::Create), "Makes one, having tried it.", create, takes v1::MaasAccount, 201: v1::Uid),
         route!(GET "/v1/cloudaccounts/maas/{uid}", InProject(Resource::CloudAccount, Verb::Get), "One of them.", read, 200: v1::MaasAccount),
@@ -39,6 +40,19 @@ async fn validate(call: Call) -> Answer {
     let overlord = overlords::find(&call, caller)?;
     let key = seal(&overlord, &wanted.account.api_key)?;
     try_it(&call, caller, &overlord, &wanted.account.api_endpoint, &key).await?;
+    Ok(Reply::Empty)
+}
+
+async fn validate_here(call: Call) -> Answer {
+    let (caller, wanted) = (call.caller()?, call.json::<v1::MaasAccountSpec>()?);
+    let all = call.state.store.list::<Overlord>(&caller.tenant);
+    let system = all.into_iter().find(|one| one.value.system).ok_or_else(|| {
+        ApiError::bad(
+            "this plane has no system private gateway: name a gateway, as in /v1/overlords/maas/{uid}/account/validate",
+        )
+    })?;
+    let key = seal(&system, &wanted.api_key)?;
+    try_it(&call, caller, &system, &wanted.api_endpoint, &key).await?;
     Ok(Reply::Empty)
 }
 

@@ -29,7 +29,7 @@ pub fn routes() -> Vec<Route> {
         route!(GET "/v1/apiKeys/{uid}", SignedIn, "One of them.", read, 200: v1::ApiKey),
         route!(PUT "/v1/apiKeys/{uid}/state", SignedIn, "Switches it on or off.", state, takes v1::ApiKeyState, 204),
         route!(DELETE "/v1/apiKeys/{uid}", SignedIn, "Deletes it.", delete, 204),
-        route!(GET "/v1/apiKeys/tenant", InTenant(Resource::ApiKey, Verb::List), "All of the tenant.", list, 200: v1::List<v1::ApiKey>),
+        route!(GET "/v1/apiKeys/tenant", InTenant(Resource::ApiKey, Verb::List), "All of the tenant. An extension.", list, 200: v1::List<v1::ApiKey>),
     ]
 }
 

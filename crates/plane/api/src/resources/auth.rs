@@ -19,8 +19,8 @@ pub fn routes() -> Vec<Route> {
     vec![
         route!(POST "/v1/auth/authenticate", Anyone, "Signs in by password.", sign_in, takes v1::Login, 200: v1::UserToken),
         route!(GET "/v1/auth/refresh/{token}", Anyone, "Makes a session last longer.", refresh, 200: v1::UserToken),
-        route!(PUT "/v1/auth/session", SignedIn, "Makes the caller's session last longer, in the cookie; for browsers.", prolong, 200: v1::Session),
-        route!(DELETE "/v1/auth/session", SignedIn, "Takes the cookie back.", sign_out, 204),
+        route!(PUT "/v1/auth/session", SignedIn, "Makes the caller's session last longer, in the cookie; for browsers. An extension.", prolong, 200: v1::Session),
+        route!(DELETE "/v1/auth/session", SignedIn, "Takes the cookie back. An extension.", sign_out, 204),
         route!(GET "/v1/users/info", SignedIn, "Who one is.", info, 200: v1::UserInfo),
     ]
 }

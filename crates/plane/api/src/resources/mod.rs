@@ -11,6 +11,7 @@ mod look_ups;
 mod overlords;
 mod packs;
 mod pools;
+mod profile_files;
 mod profiles;
 mod projects;
 mod users;
@@ -30,6 +31,7 @@ pub fn table() -> Vec<Route> {
         look_ups::routes(),
         packs::routes(),
         profiles::routes(),
+        profile_files::routes(),
         clusters::routes(),
         pools::routes(),
         events::routes(),

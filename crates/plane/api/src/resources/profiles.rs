@@ -52,7 +52,13 @@ async fn names(call: Call) -> Answer {
 }
 
 async fn create(call: Call) -> Answer {
-    let (caller, wanted) = (call.caller()?, call.json::<v1::ProfileEntity>()?);
+    let wanted = call.json()?;
+    made(&call, wanted).await
+}
+
+/// Makes a profile.
+pub async fn made(call: &Call, wanted: v1::ProfileEntity) -> Answer {
+    let caller = call.caller()?;
     let template = wanted.spec.template;
     let kind = template.kind.unwrap_or_else(|| "cluster".to_owned());
     let cloud_type = template.cloud_type.unwrap_or_else(|| "all".to_owned());
@@ -73,7 +79,7 @@ async fn create(call: Call) -> Answer {
     if call.query("publish") == Some("true") {
         profile.published = Some(profile.draft.clone());
     }
-    make(&call, caller, &profile).await
+    make(call, caller, &profile).await
 }
 
 async fn make(call: &Call, caller: &Caller, profile: &Profile) -> Answer {
@@ -280,7 +286,7 @@ async fn change(
 }
 
 /// A profile that the caller sees, by the path.
-fn find(call: &Call, caller: &Caller) -> Result<Arc<Stored<Profile>>, ApiError> {
+pub fn find(call: &Call, caller: &Caller) -> Result<Arc<Stored<Profile>>, ApiError> {
     by_uid(call, caller, call.capture(0))
 }
 
