@@ -441,6 +441,9 @@ async fn the_command_line_joins_a_site_to_its_plane() {
     let found: Value =
         serde_json::from_str(&good(&["account", "find", "rack", "domains", "-o", "json"])).unwrap();
     assert_eq!(found[0]["name"], "maas");
+    for what in ["images", "machines"] {
+        assert!(good(&["account", "find", "rack", what]).contains("The MAAS has none."), "{what}");
+    }
     assert!(bad(&["account", "find", "none", "zones"]).contains("bessemer account list"));
 
     fs::write(

@@ -71,6 +71,10 @@ pub enum What {
     Subnets,
     /// Tags
     Tags,
+    /// Images that machines can be deployed with
+    Images,
+    /// Machines, and which of them are free
+    Machines,
 }
 
 impl What {
@@ -82,6 +86,46 @@ impl What {
             Self::Domains => ("domains", "domains"),
             Self::Subnets => ("subnets", "subnets"),
             Self::Tags => ("tags", "tags"),
+            Self::Images => ("images", "images"),
+            Self::Machines => ("machines", "machines"),
+        }
+    }
+
+    /// What was found, as rows.
+    fn shown(self, found: &[Value]) -> String {
+        const NONE: &str = "The MAAS has none.";
+        let text = |one: &Value, key: &str| match one.get(key) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) => number.to_string(),
+            _ => String::new(),
+        };
+        match self {
+            Self::Images => {
+                let rows = found.iter().map(|one| [one.as_str().unwrap_or_default().to_owned()]);
+                table(["name"], rows.collect(), NONE)
+            }
+            Self::Machines => {
+                let row = |one: &Value| {
+                    let free = if one.get("free") == Some(&Value::Bool(true)) { "free" } else { "" };
+                    [
+                        text(one, "hostname"),
+                        text(one, "status"),
+                        free.to_owned(),
+                        text(one, "power"),
+                        text(one, "zone"),
+                        text(one, "pool"),
+                        text(one, "cpus"),
+                        text(one, "memoryMiB"),
+                    ]
+                };
+                let headers = ["machine", "status", "", "power", "zone", "pool", "cores", "MiB"];
+                table(headers, found.iter().map(row).collect(), NONE)
+            }
+            Self::Zones | Self::Pools | Self::Domains | Self::Subnets | Self::Tags => {
+                let about = if self == Self::Tags { "comment" } else { "description" };
+                let rows = found.iter().map(|one| [text(one, "name"), text(one, about)]).collect();
+                table(["name", ""], rows, NONE)
+            }
         }
     }
 }
@@ -151,17 +195,7 @@ pub async fn run(
             let path = format!("{}/properties/{property}", path(&client, &account).await?);
             let found: Value = client.get(&path).await?;
             let found = found.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-            session.show(global.output, &found, || {
-                let text = |one: &Value, key: &str| {
-                    one.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
-                };
-                let about = |one: &Value| match what {
-                    What::Tags => text(one, "comment"),
-                    _ => text(one, "description"),
-                };
-                let rows = found.iter().map(|one| [text(one, "name"), about(one)]).collect();
-                table(["name", ""], rows, "The MAAS has none.")
-            })
+            session.show(global.output, &found, || what.shown(&found))
         }
         AccountCommand::Delete { account } => {
             client.call(Method::DELETE, &path(&client, &account).await?, None::<&()>).await?;

@@ -8,6 +8,9 @@ use tunnel::Actor;
 
 use crate::{State, reply::ApiError, session::Session};
 
+/// Code of what was decided on something that changed before it was written.
+pub const CONFLICT: &str = "ResourceConflict";
+
 /// Who calls, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -24,7 +27,7 @@ pub struct Caller {
 }
 
 /// One call.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Call {
     /// What all calls share.
     pub state: State,
@@ -65,13 +68,12 @@ impl Call {
             .map_err(|error| ApiError::bad(format!("the body is not what is taken here: {error}")))
     }
 
-    /// Writes a batch; a document that changed meanwhile is the client's to look at again.
+    /// Writes a batch. Where a document changed meanwhile, the whole call is decided again.
     pub async fn commit(&self, batch: Batch) -> Result<u64, ApiError> {
         self.state.store.commit(batch).await.map_err(|error| match error {
-            CommitError::Conflict { .. } => ApiError::conflict(
-                "ResourceConflict",
-                "it was changed meanwhile: read it again, and change that",
-            ),
+            CommitError::Conflict { .. } => {
+                ApiError::conflict(CONFLICT, "others change it all the time: try again")
+            }
             CommitError::Taken { name, .. } => {
                 let name = name.rsplit('/').next().unwrap_or_default().to_owned();
                 ApiError::conflict("ResourceAlreadyExists", format!("there is one named {name} already"))

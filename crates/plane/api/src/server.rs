@@ -19,7 +19,7 @@ use secrets::Secret;
 
 use crate::{
     State,
-    call::{Call, Caller},
+    call::{CONFLICT, Call, Caller},
     kubernetes,
     reply::{ApiError, Reply},
     resources,
@@ -29,6 +29,8 @@ use crate::{
 };
 use plane_model::Role;
 
+/// So often a call is decided where what it is about changes all the time.
+const TRIES: u32 = 8;
 /// Bytes of a body at most.
 const BODY_LIMIT: usize = 4 << 20;
 
@@ -98,10 +100,7 @@ impl Server {
         let (parts, body) = request.into_parts();
         if self.state.fleet.is_replica() {
             // What a client wrote at one replica it reads at all.
-            self.state.store.catch_up().await.map_err(|error| {
-                tracing::error!(%error, "the store could not be read");
-                ApiError::unavailable("StoreUnavailable", "the plane cannot read its database: try again")
-            })?;
+            self.catch_up().await?;
         }
         let caller = self.caller(&parts.headers, &parts.method)?;
         let caller = allow(route.access, caller)?;
@@ -115,7 +114,22 @@ impl Server {
             query: query.into_owned().collect(),
             body: read(body).await?,
         };
+        // A gateway's report may come between a handler's look and its commit. Then nothing was written, and what the
+        // client wants is decided anew.
+        for _ in 1..TRIES {
+            match (route.handler)(call.clone()).await {
+                Err(error) if error.code == CONFLICT => self.catch_up().await?,
+                done => return done,
+            }
+        }
         (route.handler)(call).await
+    }
+
+    async fn catch_up(&self) -> Result<(), ApiError> {
+        self.state.store.catch_up().await.map_err(|error| {
+            tracing::error!(%error, "the store could not be read");
+            ApiError::unavailable("StoreUnavailable", "the plane cannot read its database: try again")
+        })
     }
 
     /// Who calls, where the call says so; one that says so wrongly is refused.

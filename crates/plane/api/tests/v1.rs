@@ -509,6 +509,21 @@ async fn a_profile_from_its_packs_to_its_publication() {
 }
 
 #[tokio::test]
+async fn changes_of_the_same_thing_at_the_same_time_are_all_made() {
+    let plane = Plane::start().await;
+    let made = plane.make("/v1/clusterprofiles", &plane.admin, profile("web")).await;
+    let path = format!("/v1/clusterprofiles/{}/variables", made.body["uid"].as_str().unwrap());
+    let add = async |name: &str| {
+        let body = json!({"variables": [{"name": name}]});
+        plane.call(Method::PATCH, &path, &[("apikey", &plane.admin)], Some(body)).await.status
+    };
+    let all = tokio::join!(add("a"), add("b"), add("c"), add("d"), add("e"));
+    assert_eq!(<[StatusCode; 5]>::from(all), [StatusCode::NO_CONTENT; 5]);
+    let variables = plane.get(&path, &plane.admin).await.body["variables"].as_array().unwrap().len();
+    assert_eq!(variables, profile("web")["spec"]["variables"].as_array().unwrap().len() + 5);
+}
+
+#[tokio::test]
 async fn a_profile_goes_to_another_plane_as_a_file() {
     let (one, other) = (Plane::start().await, Plane::start().await);
     let made = one.make("/v1/clusterprofiles?publish=true", &one.admin, profile("web")).await;
