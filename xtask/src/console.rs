@@ -103,7 +103,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Installs what the lock file names, where it is not installed.
-fn install() -> Result<()> {
+pub fn install() -> Result<()> {
     let (lock, installed) = (folder().join("package-lock.json"), folder().join(INSTALLED));
     let wanted = fs::read(lock)?;
     if fs::read(&installed).is_ok_and(|by| by == wanted) {
@@ -121,7 +121,6 @@ fn npm(args: &[&str]) -> Result<()> {
 
 /// Signs in with a browser, and watches the lab's cluster until it is Ready.
 pub async fn watch(site: &Site, plane: &Plane) -> Result<()> {
-    install()?;
     // The browser verifies the plane's certificate: its user's database of authorities has the plane's own.
     let home = tempfile::tempdir()?;
     trust(home.path(), &plane.ca)?;

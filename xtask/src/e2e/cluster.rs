@@ -33,6 +33,8 @@ const HELLO_IMAGE: &str = "bessemer.local/hello:1";
 
 /// Orders it at the plane, has traffic in it, deletes it, and begins again with another of the same name.
 pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<()> {
+    // The browser is to be there before the cluster is.
+    console::install()?;
     let mut narrator = Narrator::new();
     let rig = Rig::start(&mut narrator, dir, bundle, machines.pair(bundle).await).await?;
     let key = up::ssh_key(&rig.site).await?;
