@@ -18,6 +18,7 @@ mod inventory;
 mod kinds;
 mod manifests;
 
+use gateway_protocol::{ClusterLayer, LayerState};
 use sha2::{Digest as _, Sha256};
 
 pub use chart::{Chart, Helm, HelmError};
@@ -54,35 +55,11 @@ pub struct Cluster {
     pub helm: Helm,
 }
 
-/// How a layer stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
-    /// The layer.
-    pub name: String,
-    /// In a word.
-    pub state: State,
-    /// What it waits for, or what is wrong; may be empty.
-    pub message: String,
-}
-
-/// How a layer stands, in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// A layer below it is not healthy yet.
-    Waiting,
-    /// It is installed, and not all of it works yet.
-    Installing,
-    /// All of it works.
-    Ready,
-    /// It cannot be installed as it is, or does not work.
-    Failed,
-}
-
 /// Takes a cluster one step closer to the layers that it should have, the lowest first; how each stands.
 ///
 /// # Errors
 /// Where the cluster's API does not answer. What it refuses is the standing of a layer.
-pub async fn bring(cluster: &Cluster, wanted: &[Layer]) -> Result<Vec<Standing>, kube::Error> {
+pub async fn bring(cluster: &Cluster, wanted: &[Layer]) -> Result<Vec<ClusterLayer>, kube::Error> {
     let mut inventory = Inventory::read(&cluster.client).await?;
     let mut kinds = Kinds::new(&cluster.client);
     let mut standings = Vec::new();
@@ -90,13 +67,13 @@ pub async fn bring(cluster: &Cluster, wanted: &[Layer]) -> Result<Vec<Standing>,
     for (place, layer) in wanted.iter().enumerate() {
         let mut step = Step { cluster, inventory: &mut inventory, kinds: &mut kinds, layer, place };
         let (state, message) = match below {
-            Some(name) if !step.is_installed() => (State::Waiting, format!("waits for layer {name}")),
+            Some(name) if !step.is_installed() => (LayerState::Waiting, format!("waits for layer {name}")),
             _ => step.take().await?,
         };
-        if state != State::Ready && below.is_none() {
+        if state != LayerState::Ready && below.is_none() {
             below = Some(&layer.name);
         }
-        standings.push(Standing { name: layer.name.clone(), state, message });
+        standings.push(ClusterLayer { name: layer.name.clone(), state, message });
     }
     let names: Vec<&str> = wanted.iter().map(|layer| layer.name.as_str()).collect();
     for (name, installed) in inventory.others(&names) {
@@ -124,14 +101,14 @@ impl Step<'_> {
         self.inventory.get(&self.layer.name).is_some_and(|there| there.digest.as_ref() == Some(&digest))
     }
 
-    async fn take(&mut self) -> Result<(State, String), kube::Error> {
+    async fn take(&mut self) -> Result<(LayerState, String), kube::Error> {
         if !self.is_installed() {
             let done = match &self.layer.content {
                 Content::Manifests(text) => self.apply(text).await?,
                 Content::Chart(chart) => self.install(chart).await?,
             };
             if let Err(why) = done {
-                return Ok((State::Failed, why));
+                return Ok((LayerState::Failed, why));
             }
         }
         self.look().await
@@ -198,24 +175,24 @@ impl Step<'_> {
     }
 
     /// How all of it does.
-    async fn look(&mut self) -> Result<(State, String), kube::Error> {
+    async fn look(&mut self) -> Result<(LayerState, String), kube::Error> {
         let installed = self.there();
         let mut coming = None;
         for reference in &installed.objects {
             let Some(object) = self.kinds.get(reference).await? else {
                 // Somebody deleted it: the next step installs the layer again.
                 self.note(Installed { digest: None, ..installed.clone() }).await?;
-                return Ok((State::Installing, format!("{reference} is not there")));
+                return Ok((LayerState::Installing, format!("{reference} is not there")));
             };
             match health(&object) {
                 Health::Good => {}
                 Health::Coming(why) => {
                     coming.get_or_insert(format!("{reference}: {why}"));
                 }
-                Health::Bad(why) => return Ok((State::Failed, format!("{reference}: {why}"))),
+                Health::Bad(why) => return Ok((LayerState::Failed, format!("{reference}: {why}"))),
             }
         }
-        Ok(coming.map_or((State::Ready, String::new()), |why| (State::Installing, why)))
+        Ok(coming.map_or((LayerState::Ready, String::new()), |why| (LayerState::Installing, why)))
     }
 
     fn there(&self) -> Installed {

@@ -10,6 +10,7 @@ use std::{
 };
 
 use engine::{Embedded, EngineConfig, Phase};
+use gateway_protocol::{ClusterLayer, LayerState as State};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, Namespace, Secret},
@@ -19,7 +20,7 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use layers::{Chart, Cluster, Content, Helm, Layer, Standing, State, bring};
+use layers::{Chart, Cluster, Content, Helm, Layer, bring};
 use secrets::Secret as Hidden;
 use serde_json::json;
 use tokio::sync::watch;
@@ -252,7 +253,7 @@ async fn cut_off(cluster: &Cluster) {
     assert!(namespaces.get_opt("third").await.unwrap().is_some());
     std::fs::remove_file(folder.path().join("greeting/templates/job.yaml")).unwrap();
     let archive = chart(cluster, folder.path(), false);
-    let said: Vec<Standing> = bring(cluster, &[greeting(&archive, "third", "")]).await.unwrap();
+    let said: Vec<ClusterLayer> = bring(cluster, &[greeting(&archive, "third", "")]).await.unwrap();
     assert_eq!(said[0].state, State::Ready, "{said:?}");
     assert_eq!(states(cluster, &[]).await, []);
 }

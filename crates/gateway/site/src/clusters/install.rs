@@ -13,8 +13,7 @@ use axum::body::Body;
 use gateway_protocol::{ClusterLayer, LayerState, Order, path};
 use http::Request;
 use http_body_util::{BodyExt as _, Limited};
-use layers::{Content, Helm, Layer, Standing, State};
-use secrets::Secret;
+use layers::{Content, Helm, Layer};
 use sha2::{Digest as _, Sha256};
 use tokio::{task::JoinHandle, time::timeout};
 use tunnel::Reports;
@@ -116,15 +115,19 @@ impl Clusters {
                 }
             }
         }
-        let way = match self.way(&order.intent.uid).await {
+        let uid = &order.intent.uid;
+        let way = match self.way(uid).await {
             Ok(way) => way,
             Err(problem) => return all(&problem.message),
         };
         let helm = Helm { program: self.engine.helm.clone(), kubeconfig: way.kubeconfig };
         let cluster = layers::Cluster { client: way.client, helm };
         match timeout(STEP, layers::bring(&cluster, &layers)).await {
-            Ok(Ok(standing)) => standing.into_iter().map(shown).collect(),
-            Ok(Err(error)) => all(&format!("the cluster's API does not answer: {error}")),
+            Ok(Ok(standing)) => standing,
+            Ok(Err(error)) => {
+                self.forget_way(uid);
+                all(&format!("the cluster's API does not answer: {error}"))
+            }
             Err(_) => all(&format!("a step took longer than {STEP:?}")),
         }
     }
@@ -175,12 +178,6 @@ fn pause(standing: &[ClusterLayer], same: u32) -> Duration {
     first.saturating_mul(1 << same.min(5)).min(limit)
 }
 
-/// The way into a cluster, with an administrator's credentials.
-pub(super) struct Way {
-    pub(super) client: kube::Client,
-    pub(super) kubeconfig: Secret,
-}
-
 fn is(bytes: &[u8], digest: &str) -> bool {
     hex::encode(Sha256::digest(bytes)) == digest
 }
@@ -193,16 +190,6 @@ fn keep(file: &Path, bytes: &[u8]) -> io::Result<()> {
     io::Write::write_all(&mut written, bytes)?;
     written.persist(file)?;
     Ok(())
-}
-
-fn shown(standing: Standing) -> ClusterLayer {
-    let state = match standing.state {
-        State::Waiting => LayerState::Waiting,
-        State::Installing => LayerState::Installing,
-        State::Ready => LayerState::Ready,
-        State::Failed => LayerState::Failed,
-    };
-    ClusterLayer { name: standing.name, state, message: standing.message }
 }
 
 fn waiting(name: &str, why: &str) -> ClusterLayer {

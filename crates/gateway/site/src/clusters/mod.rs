@@ -59,8 +59,8 @@ pub struct Clusters {
     taking: Arc<tokio::sync::Mutex<()>>,
     /// Something is to be done.
     wake: Arc<Notify>,
-    /// Clients of clusters that were asked for lately.
-    apis: Arc<Mutex<HashMap<String, proxy::Api>>>,
+    /// The ways into clusters that were taken lately.
+    ways: Arc<Mutex<HashMap<String, proxy::Way>>>,
 }
 
 impl Clusters {
@@ -71,7 +71,7 @@ impl Clusters {
             client: Arc::default(),
             taking: Arc::default(),
             wake: Arc::default(),
-            apis: Arc::default(),
+            ways: Arc::default(),
         }
     }
 

@@ -28,9 +28,9 @@ use secrets::Secret;
 use tokio::{io::DuplexStream, net::TcpStream, time::timeout};
 use tunnel::{Grant, Person, Stream, Targets, join_upgrades};
 
-use super::{Clusters, engine, install::Way, observe, reconcile};
+use super::{Clusters, engine, observe, reconcile};
 
-/// A cluster's client is made anew after this: its control plane may have moved, its certificates been renewed.
+/// The way into a cluster is looked for anew after this: its control plane may have moved, its certificates been renewed.
 const FRESH: Duration = Duration::from_mins(1);
 /// How long an API server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -39,9 +39,11 @@ const REQUEST: usize = 4 << 20;
 /// Bytes on the way within this process.
 const PIPE: usize = 256 << 10;
 
-/// A client of a cluster's API server.
-pub(super) struct Api {
-    client: Client,
+/// The way into a cluster, with an administrator's credentials.
+#[derive(Clone)]
+pub(super) struct Way {
+    pub(super) client: Client,
+    pub(super) kubeconfig: Secret,
     made: Instant,
 }
 
@@ -52,14 +54,14 @@ impl Targets for Clusters {
         let uid = kubernetes::cluster(target)
             .ok_or_else(|| denied(format!("{target} is no target of this gateway")))?;
         let person = grant.person.clone().ok_or_else(|| denied("the grant names no person".to_owned()))?;
-        let client = self.api(uid).await.map_err(|problem| match problem.code {
+        let way = self.way(uid).await.map_err(|problem| match problem.code {
             ProblemCode::NotFound => io::Error::new(io::ErrorKind::NotFound, problem.message),
             _ => io::Error::other(problem.message),
         })?;
         let (ours, theirs) = tokio::io::duplex(PIPE);
         let (clusters, uid) = (self.clone(), uid.to_owned());
         tokio::spawn(async move {
-            if let Err(error) = serve(theirs, &clusters, &uid, &client, &person).await {
+            if let Err(error) = serve(theirs, &clusters, &uid, &way.client, &person).await {
                 tracing::debug!(%error, cluster = uid, "a person's connection ended");
             }
         });
@@ -68,28 +70,29 @@ impl Targets for Clusters {
 }
 
 impl Clusters {
-    /// A client of a cluster's API server, with an administrator's credentials.
-    async fn api(&self, uid: &str) -> Result<Client, Problem> {
-        if let Some(client) =
-            self.known_apis().get(uid).filter(|api| api.is_fresh()).map(|api| api.client.clone())
-        {
-            return Ok(client);
-        }
-        let client = self.way(uid).await?.client;
-        let api = Api { client: client.clone(), made: Instant::now() };
-        let mut known = self.known_apis();
-        known.retain(|_, api| api.is_fresh());
-        known.insert(uid.to_owned(), api);
-        Ok(client)
-    }
-
-    fn known_apis(&self) -> MutexGuard<'_, HashMap<String, Api>> {
-        self.apis.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The way into a cluster, with an administrator's credentials: by an address of its control plane, since the
-    /// gateway may not know the site's names.
+    /// The way into a cluster.
     pub(super) async fn way(&self, uid: &str) -> Result<Way, Problem> {
+        if let Some(way) = self.known_ways().get(uid).filter(|way| way.is_fresh()).cloned() {
+            return Ok(way);
+        }
+        let way = self.find_way(uid).await?;
+        let mut known = self.known_ways();
+        known.retain(|_, way| way.is_fresh());
+        known.insert(uid.to_owned(), way.clone());
+        Ok(way)
+    }
+
+    /// Has the way into a cluster looked for anew: where it led, nobody answers.
+    pub(super) fn forget_way(&self, uid: &str) {
+        self.known_ways().remove(uid);
+    }
+
+    fn known_ways(&self) -> MutexGuard<'_, HashMap<String, Way>> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// By an address of its control plane, since the gateway may not know the site's names.
+    async fn find_way(&self, uid: &str) -> Result<Way, Problem> {
         let unusable = |error: &dyn std::fmt::Display| Problem {
             code: ProblemCode::Engine,
             message: format!("the cluster's kubeconfig cannot be used: {error}"),
@@ -113,11 +116,11 @@ impl Clusters {
         // What people watch, follow or run may be quiet for as long as it likes.
         (config.read_timeout, config.write_timeout) = (None, None);
         let client = Client::try_from(config).map_err(|error| unusable(&error))?;
-        Ok(Way { client, kubeconfig })
+        Ok(Way { client, kubeconfig, made: Instant::now() })
     }
 }
 
-impl Api {
+impl Way {
     fn is_fresh(&self) -> bool {
         self.made.elapsed() < FRESH
     }
@@ -150,7 +153,7 @@ async fn serve(
         let answered = forward(client, person, request).await;
         let response = answered.unwrap_or_else(|refusal| {
             if refusal.status == StatusCode::BAD_GATEWAY {
-                clusters.known_apis().remove(uid);
+                clusters.forget_way(uid);
             }
             refusal.respond()
         });
