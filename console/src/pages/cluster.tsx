@@ -24,6 +24,7 @@ import type { ReactNode } from 'react'
 import { Link, useParams } from 'react-router'
 import { answer, plane, type Schemas } from '../api/client'
 import { useCluster } from '../api/look'
+import { Items } from '../parts/items'
 import { Look } from '../parts/look'
 import { State } from '../parts/state'
 import { Ago } from '../parts/time'
@@ -125,28 +126,17 @@ function About({ seen: { cluster, config } }: { seen: Seen }) {
 function Layers({ packs }: { packs: Schemas['PackStatus'][] }) {
   if (packs.length === 0) return <>nothing is installed yet: its API is not there</>
   return (
-    <Table aria-label="Layers" variant="compact">
-      <Thead>
-        <Tr>
-          <Th>Layer</Th>
-          <Th>Version</Th>
-          <Th>State</Th>
-          <Th modifier="nowrap">Message</Th>
-        </Tr>
-      </Thead>
-      <Tbody>
-        {packs.map(({ name, version, condition }) => (
-          <Tr key={name}>
-            <Td dataLabel="Layer">{name}</Td>
-            <Td dataLabel="Version">{version}</Td>
-            <Td dataLabel="State">
-              <State word={condition.reason} />
-            </Td>
-            <Td dataLabel="Message">{condition.message}</Td>
-          </Tr>
-        ))}
-      </Tbody>
-    </Table>
+    <Items
+      label="Layers"
+      items={packs}
+      keyOf={(pack) => pack.name}
+      columns={[
+        ['Layer', (pack) => pack.name],
+        ['Version', (pack) => pack.version],
+        ['State', (pack) => <State word={pack.condition.reason} />],
+        ['Message', (pack) => pack.condition.message],
+      ]}
+    />
   )
 }
 
@@ -205,28 +195,17 @@ function PoolName({ pool }: { pool: Seen['pools'][number] }) {
 
 function Events({ events }: { events: Schemas['Event'][] }) {
   return (
-    <Table aria-label="Events" variant="compact">
-      <Thead>
-        <Tr>
-          <Th>When</Th>
-          <Th>What</Th>
-          <Th>Said</Th>
-          <Th>By</Th>
-        </Tr>
-      </Thead>
-      <Tbody>
-        {events.map((event, place) => (
-          <Tr key={event.metadata.name ?? place}>
-            <Td dataLabel="When" modifier="nowrap">
-              <Ago at={event.metadata.creationTimestamp} />
-            </Td>
-            <Td dataLabel="What">{event.reason}</Td>
-            <Td dataLabel="Said">{event.message}</Td>
-            <Td dataLabel="By">{event.source.component}</Td>
-          </Tr>
-        ))}
-      </Tbody>
-    </Table>
+    <Items
+      label="Events"
+      items={events}
+      keyOf={(event, place) => event.metadata.name ?? place}
+      columns={[
+        ['When', (event) => <Ago at={event.metadata.creationTimestamp} />],
+        ['What', (event) => event.reason],
+        ['Said', (event) => event.message],
+        ['By', (event) => event.source.component],
+      ]}
+    />
   )
 }
 

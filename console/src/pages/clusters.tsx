@@ -1,7 +1,7 @@
 import { PageSection, Title } from '@patternfly/react-core'
-import { Table, Tbody, Td, Th, Thead, Tr } from '@patternfly/react-table'
 import { Link } from 'react-router'
 import { useClusters, useProjects, useSites } from '../api/look'
+import { Items } from '../parts/items'
 import { Look, Nothing } from '../parts/look'
 import { State } from '../parts/state'
 import { Ago } from '../parts/time'
@@ -19,40 +19,20 @@ export function ClustersPage() {
               <code>bessemer cluster create</code> orders one; it is seen here from that moment on.
             </Nothing>
           ) : (
-            <Table aria-label="Clusters" variant="compact">
-              <Thead>
-                <Tr>
-                  <Th>Name</Th>
-                  <Th>State</Th>
-                  <Th>Health</Th>
-                  <Th>Project</Th>
-                  <Th>Site</Th>
-                  <Th>Made</Th>
-                  <Th>What is going on</Th>
-                </Tr>
-              </Thead>
-              <Tbody>
-                {all.map(({ metadata, status }) => (
-                  <Tr key={metadata.uid}>
-                    <Td dataLabel="Name">
-                      <Link to={`/clusters/${metadata.uid}`}>{metadata.name}</Link>
-                    </Td>
-                    <Td dataLabel="State">
-                      <State word={status.state} />
-                    </Td>
-                    <Td dataLabel="Health">
-                      <State word={status.health.state} />
-                    </Td>
-                    <Td dataLabel="Project">{names(metadata.annotations?.['projectUid'])}</Td>
-                    <Td dataLabel="Site">{names(metadata.annotations?.['overlordUid'])}</Td>
-                    <Td dataLabel="Made">
-                      <Ago at={metadata.creationTimestamp} />
-                    </Td>
-                    <Td dataLabel="What is going on">{status.health.conditions[0]?.message}</Td>
-                  </Tr>
-                ))}
-              </Tbody>
-            </Table>
+            <Items
+              label="Clusters"
+              items={all}
+              keyOf={({ metadata }) => metadata.uid}
+              columns={[
+                ['Name', ({ metadata }) => <Link to={`/clusters/${metadata.uid}`}>{metadata.name}</Link>],
+                ['State', ({ status }) => <State word={status.state} />],
+                ['Health', ({ status }) => <State word={status.health.state} />],
+                ['Project', ({ metadata }) => names(metadata.annotations?.['projectUid'])],
+                ['Site', ({ metadata }) => names(metadata.annotations?.['overlordUid'])],
+                ['Made', ({ metadata }) => <Ago at={metadata.creationTimestamp} />],
+                ['What is going on', ({ status }) => status.health.conditions[0]?.message],
+              ]}
+            />
           )
         }
       </Look>

@@ -1,6 +1,6 @@
 import { Card, CardBody, CardTitle, Label, LabelGroup, PageSection, Title } from '@patternfly/react-core'
-import { Table, Tbody, Td, Th, Thead, Tr } from '@patternfly/react-table'
 import { useAccounts, useMachines } from '../api/look'
+import { Items } from '../parts/items'
 import { Look, Nothing } from '../parts/look'
 import { State } from '../parts/state'
 
@@ -36,49 +36,37 @@ function Account({ uid, name }: { uid: string; name: string }) {
       <CardBody>
         <Look of={machines}>
           {(all) => (
-            <Table aria-label={`Machines of ${name}`} variant="compact">
-              <Thead>
-                <Tr>
-                  <Th>Name</Th>
-                  <Th>State</Th>
-                  <Th>Power</Th>
-                  <Th>Zone</Th>
-                  <Th>Pool</Th>
-                  <Th>Cores</Th>
-                  <Th>Memory</Th>
-                  <Th>Disks</Th>
-                  <Th>Tags</Th>
-                </Tr>
-              </Thead>
-              <Tbody>
-                {all.map((machine) => (
-                  <Tr key={machine.systemId}>
-                    <Td dataLabel="Name">{machine.hostname}</Td>
-                    <Td dataLabel="State">
-                      <State word={machine.status} />
-                    </Td>
-                    <Td dataLabel="Power">{machine.power}</Td>
-                    <Td dataLabel="Zone">{machine.zone}</Td>
-                    <Td dataLabel="Pool">{machine.pool}</Td>
-                    <Td dataLabel="Cores">{machine.cpus}</Td>
-                    <Td dataLabel="Memory">{(machine.memoryMiB / 1024).toFixed(1)} GiB</Td>
-                    <Td dataLabel="Disks">{machine.storageGB.toFixed(0)} GB</Td>
-                    <Td dataLabel="Tags">
-                      <LabelGroup>
-                        {machine.tags.map((tag) => (
-                          <Label key={tag} isCompact>
-                            {tag}
-                          </Label>
-                        ))}
-                      </LabelGroup>
-                    </Td>
-                  </Tr>
-                ))}
-              </Tbody>
-            </Table>
+            <Items
+              label={`Machines of ${name}`}
+              items={all}
+              keyOf={(machine) => machine.systemId}
+              columns={[
+                ['Name', (machine) => machine.hostname],
+                ['State', (machine) => <State word={machine.status} />],
+                ['Power', (machine) => machine.power],
+                ['Zone', (machine) => machine.zone],
+                ['Pool', (machine) => machine.pool],
+                ['Cores', (machine) => machine.cpus],
+                ['Memory', (machine) => `${(machine.memoryMiB / 1024).toFixed(1)} GiB`],
+                ['Disks', (machine) => `${machine.storageGB.toFixed(0)} GB`],
+                ['Tags', (machine) => <Tags tags={machine.tags} />],
+              ]}
+            />
           )}
         </Look>
       </CardBody>
     </Card>
+  )
+}
+
+function Tags({ tags }: { tags: string[] }) {
+  return (
+    <LabelGroup>
+      {tags.map((tag) => (
+        <Label key={tag} isCompact>
+          {tag}
+        </Label>
+      ))}
+    </LabelGroup>
   )
 }

@@ -11,10 +11,10 @@ import {
   PageSection,
   Title,
 } from '@patternfly/react-core'
-import { Table, Tbody, Td, Th, Thead, Tr } from '@patternfly/react-table'
 import { useMutation } from '@tanstack/react-query'
 import { answer, plane } from '../api/client'
 import { useAccounts, useSites } from '../api/look'
+import { Items } from '../parts/items'
 import { Look, Nothing } from '../parts/look'
 import { State } from '../parts/state'
 import { Ago } from '../parts/time'
@@ -43,37 +43,19 @@ function Gateways() {
         all.length === 0 ? (
           <Nothing title="No sites yet">A private cloud gateway in a site dials out to here once it is paired.</Nothing>
         ) : (
-          <Table aria-label="Sites" variant="compact">
-            <Thead>
-              <Tr>
-                <Th>Gateway</Th>
-                <Th>Link</Th>
-                <Th>From</Th>
-                <Th modifier="nowrap">Last seen</Th>
-                <Th>Program</Th>
-                <Th>More</Th>
-              </Tr>
-            </Thead>
-            <Tbody>
-              {all.map(({ metadata, spec, status }) => (
-                <Tr key={metadata.uid}>
-                  <Td dataLabel="Gateway">
-                    {metadata.name}
-                    {spec.isSystem && ' (in this plane)'}
-                  </Td>
-                  <Td dataLabel="Link">
-                    <State word={status.state} />
-                  </Td>
-                  <Td dataLabel="From">{spec.ipAddress || '–'}</Td>
-                  <Td dataLabel="Last seen">
-                    {status.isReady ? 'now' : <Ago at={status.health.lastHeartBeatTimestamp} />}
-                  </Td>
-                  <Td dataLabel="Program">{status.health.agentVersion || '–'}</Td>
-                  <Td dataLabel="More">{status.health.conditions?.[0]?.message}</Td>
-                </Tr>
-              ))}
-            </Tbody>
-          </Table>
+          <Items
+            label="Sites"
+            items={all}
+            keyOf={({ metadata }) => metadata.uid}
+            columns={[
+              ['Gateway', ({ metadata, spec }) => `${metadata.name}${spec.isSystem ? ' (in this plane)' : ''}`],
+              ['Link', ({ status }) => <State word={status.state} />],
+              ['From', ({ spec }) => spec.ipAddress || '–'],
+              ['Last seen', ({ status }) => (status.isReady ? 'now' : <Ago at={status.health.lastHeartBeatTimestamp} />)],
+              ['Program', ({ status }) => status.health.agentVersion || '–'],
+              ['More', ({ status }) => status.health.conditions?.[0]?.message],
+            ]}
+          />
         )
       }
     </Look>
@@ -91,24 +73,16 @@ function Accounts() {
             An account is a MAAS and a key of it, seen through a gateway: <code>bessemer account create</code>.
           </Nothing>
         ) : (
-          <Table aria-label="Cloud accounts" variant="compact">
-            <Thead>
-              <Tr>
-                <Th>Account</Th>
-                <Th>MAAS</Th>
-                <Th>Gateway</Th>
-              </Tr>
-            </Thead>
-            <Tbody>
-              {all.map(({ metadata, spec }) => (
-                <Tr key={metadata.uid}>
-                  <Td dataLabel="Account">{metadata.name}</Td>
-                  <Td dataLabel="MAAS">{spec.apiEndpoint}</Td>
-                  <Td dataLabel="Gateway">{site(metadata.annotations?.['overlordUid']) ?? '–'}</Td>
-                </Tr>
-              ))}
-            </Tbody>
-          </Table>
+          <Items
+            label="Cloud accounts"
+            items={all}
+            keyOf={({ metadata }) => metadata.uid}
+            columns={[
+              ['Account', ({ metadata }) => metadata.name],
+              ['MAAS', ({ spec }) => spec.apiEndpoint],
+              ['Gateway', ({ metadata }) => site(metadata.annotations?.['overlordUid']) ?? '–'],
+            ]}
+          />
         )
       }
     </Look>
