@@ -19,9 +19,17 @@ pub fn purpose(machine: Option<&Machine>) -> Purpose {
     }
 }
 
-/// The script that sends every machine to its own.
+/// The script that sends every machine to its own. It asks until it gets one: whatever comes next in the firmware's
+/// boot order is not what this machine is to start.
 pub fn chain(base: &str) -> String {
-    format!("#!ipxe\nchain {base}/ipxe.cfg-${{mac:hexhyp}}\n")
+    format!(
+        "#!ipxe\n\
+         :again\n\
+         chain {base}/ipxe.cfg-${{mac:hexhyp}} || goto wait\n\
+         :wait\n\
+         sleep 2\n\
+         goto again\n"
+    )
 }
 
 /// The script for one purpose. `base` is this service's URL, `mac` lower case with colons.
@@ -32,9 +40,13 @@ pub fn render(purpose: Purpose, base: &str, mac: &str, token: &str) -> String {
             let bootif = mac.replace(':', "-");
             format!(
                 "#!ipxe\n\
-                 kernel {base}/boot/{token}/vmlinuz console=ttyS0,115200 panic=30 bessemer.url={base} bessemer.token={token} BOOTIF=01-{bootif}\n\
-                 initrd {base}/boot/{token}/initrd\n\
-                 boot\n"
+                 kernel {base}/boot/{token}/vmlinuz console=ttyS0,115200 panic=30 bessemer.url={base} bessemer.token={token} BOOTIF=01-{bootif} || goto wait\n\
+                 initrd {base}/boot/{token}/initrd || goto wait\n\
+                 boot || goto wait\n\
+                 :wait\n\
+                 imgfree\n\
+                 sleep 2\n\
+                 chain --replace {base}/ipxe.cfg-{bootif} || goto wait\n"
             )
         }
     }
@@ -67,6 +79,6 @@ mod tests {
         let script = render(Purpose::Enlist, "http://10.0.0.1:5248", "52:54:00:00:00:01", "feed");
         assert!(script.starts_with("#!ipxe\n"), "{script}");
         assert!(script.contains("/boot/feed/vmlinuz "), "{script}");
-        assert!(script.contains("BOOTIF=01-52-54-00-00-00-01\n"), "{script}");
+        assert!(script.contains("BOOTIF=01-52-54-00-00-00-01 || goto wait\n"), "{script}");
     }
 }

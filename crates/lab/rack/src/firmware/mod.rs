@@ -12,6 +12,7 @@ use bmc::BootTarget;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use self::script::OnFailure;
 use crate::RackError;
 use crate::disk;
 use crate::tool;
@@ -22,6 +23,8 @@ pub(crate) use cpio::unpack;
 const CHAIN_LIMIT: usize = 8;
 /// Pause before the boot order is tried again, when nothing in it starts.
 const RETRY: Duration = Duration::from_secs(5);
+/// Pause of a script that begins again.
+const AGAIN: Duration = Duration::from_secs(2);
 /// The only interface of a machine.
 pub(crate) const INTERFACE: &str = "eth0";
 
@@ -120,20 +123,44 @@ fn follow(board: &Board, lease: &dhcp::Lease) -> Result<Option<Found>, RackError
     if !url.starts_with("http://") {
         return Err(RackError::Firmware(format!("DHCP names no HTTP boot file for iPXE, but `{url}`")));
     }
-    for _ in 0..CHAIN_LIMIT {
+    let mut on_failure = OnFailure::GiveUp;
+    let mut chained = 0;
+    while chained < CHAIN_LIMIT {
         say(&url);
-        let text = fetch::text(&url)?;
-        let action = script::read(&text, &url, &variables)
-            .map_err(|error| RackError::Firmware(format!("{url}: {error}")))?;
-        match action {
-            script::Action::Chain(next) => url = next,
-            script::Action::Boot(kernel) => return load(board, &kernel).map(Some),
+        let script = match read(&url, &variables) {
+            Err(error) if on_failure == OnFailure::Again => {
+                again(&error);
+                continue;
+            }
+            read => read?,
+        };
+        on_failure = script.on_failure;
+        match script.action {
+            script::Action::Chain(next) => {
+                url = next;
+                chained += 1;
+            }
+            script::Action::Boot(kernel) => match load(board, &kernel) {
+                Err(error) if on_failure == OnFailure::Again => again(&error),
+                loaded => return loaded.map(Some),
+            },
             script::Action::Disk => return from_disk(board),
             script::Action::PowerOff => return Ok(Some(Found::PowerOff)),
             script::Action::Exit => return Ok(None),
         }
     }
     Err(RackError::Firmware(format!("{url}: more than {CHAIN_LIMIT} scripts chain one another")))
+}
+
+fn read(url: &str, variables: &script::Variables) -> Result<script::Script, RackError> {
+    script::read(&fetch::text(url)?, url, variables)
+        .map_err(|error| RackError::Firmware(format!("{url}: {error}")))
+}
+
+/// The pause before a script begins again.
+fn again(error: &RackError) {
+    say(&format!("{error}; trying again in {} s", AGAIN.as_secs()));
+    std::thread::sleep(AGAIN);
 }
 
 /// Fetches a kernel (for its digest: this host's own runs) and its initial RAM disks.

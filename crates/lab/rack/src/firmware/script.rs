@@ -1,7 +1,26 @@
 //! The part of iPXE's script language that the product uses (<https://ipxe.org/scripting>).
 //!
-//! [`read`] runs a script up to the first command that leaves it. Commands with options, conditions and loops
-//! are refused by name rather than guessed at.
+//! [`read`] runs a script up to the first command that leaves it. Of conditions and loops it knows the one that
+//! machines need: `|| goto LABEL` behind every command, to begin again after a pause when something could not be
+//! fetched. Other options, conditions and loops are refused by name rather than guessed at.
+
+/// What a script comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// What it asks for.
+    pub action: Action,
+    /// What it does when that could not be fetched.
+    pub on_failure: OnFailure,
+}
+
+/// What a script does when something could not be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It ends.
+    GiveUp,
+    /// It pauses, and begins again.
+    Again,
+}
 
 /// What a script asks the firmware to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,26 +85,33 @@ pub enum ScriptError {
 ///
 /// # Errors
 /// [`ScriptError`], with the line.
-pub fn read(script: &str, base: &str, variables: &Variables) -> Result<Action, ScriptError> {
+pub fn read(script: &str, base: &str, variables: &Variables) -> Result<Script, ScriptError> {
     let mut lines = script.lines().enumerate();
     if lines.next().is_none_or(|(_, first)| !first.starts_with("#!ipxe")) {
         return Err(ScriptError::NoMagic);
     }
     let mut kernel: Option<Kernel> = None;
+    let mut on_failure = OnFailure::Again;
     for (index, text) in lines {
         let line = index + 1;
         let text = expand(text.trim(), variables);
-        let (command, rest) = text.split_once(char::is_whitespace).unwrap_or((&text, ""));
+        let (whole, label) = text.split_once(" || goto ").unwrap_or((&text, ""));
+        let (command, rest) = whole.split_once(char::is_whitespace).unwrap_or((whole, ""));
         let unknown = || ScriptError::Unknown { line, text: text.clone() };
         let rest = rest.trim();
         if rest.split_whitespace().any(|word| word == "||" || word == "&&") {
             return Err(unknown());
         }
+        if matches!(command, "chain" | "kernel" | "initrd" | "boot") && label.is_empty() {
+            on_failure = OnFailure::GiveUp;
+        }
+        let done = |action| Ok(Script { action, on_failure });
         match command {
             "" => {}
+            label if label.starts_with(':') => {}
             comment if comment.starts_with('#') => {}
             "echo" => {}
-            "chain" if is_one_word(rest) => return Ok(Action::Chain(join(base, rest))),
+            "chain" if is_one_word(rest) => return done(Action::Chain(join(base, rest))),
             "kernel" if !rest.is_empty() && !rest.starts_with('-') => {
                 let (url, arguments) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
                 kernel = Some(Kernel {
@@ -99,17 +125,17 @@ pub fn read(script: &str, base: &str, variables: &Variables) -> Result<Action, S
                 None => return Err(ScriptError::NoKernel { line }),
             },
             "boot" if rest.is_empty() => {
-                return kernel.map(Action::Boot).ok_or(ScriptError::NoKernel { line });
+                return done(Action::Boot(kernel.ok_or(ScriptError::NoKernel { line })?));
             }
             "sanboot" if rest.split_whitespace().eq(["--no-describe", "--drive", "0x80"]) => {
-                return Ok(Action::Disk);
+                return done(Action::Disk);
             }
-            "poweroff" if rest.is_empty() => return Ok(Action::PowerOff),
-            "exit" => return Ok(Action::Exit),
+            "poweroff" if rest.is_empty() => return done(Action::PowerOff),
+            "exit" => return done(Action::Exit),
             _ => return Err(unknown()),
         }
     }
-    Ok(Action::Exit)
+    Ok(Script { action: Action::Exit, on_failure: OnFailure::GiveUp })
 }
 
 fn is_one_word(text: &str) -> bool {
@@ -165,10 +191,23 @@ mod tests {
 
     const BASE: &str = "http://10.20.0.1:5248/ipxe.cfg";
 
-    fn run(script: &str) -> Result<Action, ScriptError> {
+    fn whole(script: &str) -> Result<Script, ScriptError> {
         let variables =
             Variables { mac: "52:54:00:aa:bb:cc".into(), uuid: "u-u".into(), ip: "10.20.0.9".into() };
         read(script, BASE, &variables)
+    }
+
+    fn run(script: &str) -> Result<Action, ScriptError> {
+        whole(script).map(|script| script.action)
+    }
+
+    #[test]
+    fn a_script_says_whether_it_begins_again() {
+        let stubborn = "#!ipxe\n:a\nkernel k || goto wait\ninitrd i || goto wait\nboot || goto wait\n:wait\nsleep 2\ngoto a\n";
+        assert_eq!(whole(stubborn).unwrap().on_failure, OnFailure::Again);
+        assert_eq!(run(stubborn), run("#!ipxe\nkernel k\ninitrd i\nboot\n"));
+        let once = stubborn.replace("initrd i || goto wait", "initrd i");
+        assert_eq!(whole(&once).unwrap().on_failure, OnFailure::GiveUp);
     }
 
     #[test]
