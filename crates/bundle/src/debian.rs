@@ -1,11 +1,11 @@
-//! The host's Debian archive: where it is, and single packages from it.
+//! The host's Debian archive: where it is, single packages from it, and whole root file systems.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::command::{run, tool};
+use crate::command::{isolated, run, tool};
 
 /// Where the host's own apt gets Debian from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,57 @@ impl Mirrors {
     }
 }
 
+/// Left out of every package, now and in later installations into the same root.
+const EXCLUDED: &[&str] = &[
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/info/*",
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "path-exclude=/usr/share/locale/*",
+    "path-include=/usr/share/locale/locale.alias",
+    "path-exclude=/usr/share/lintian/*",
+];
+
+/// What goes into a root file system.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Contents<'a> {
+    /// Such as `bookworm`.
+    pub series: &'a str,
+    /// Beside Debian's essential packages and apt.
+    pub packages: &'a [String],
+    /// Files that are there before packages are configured, by path.
+    pub files: &'a [(&'a str, &'a str)],
+    /// Runs in the new root as the last step.
+    pub customize: Option<&'a str>,
+}
+
+/// Makes a root file system, with `scratch` for files on their way. Needs root.
+pub(crate) fn root(root: &Path, contents: &Contents<'_>, scratch: &Path) -> anyhow::Result<()> {
+    let Contents { series, packages, files, customize } = contents;
+    fs::create_dir_all(scratch)?;
+    for (path, text) in *files {
+        let place = scratch.join(path);
+        fs::create_dir_all(place.parent().context("a file of the image has no folder")?)?;
+        fs::write(place, text)?;
+    }
+    let scratch = scratch.to_str().context("the cache's path is not UTF-8")?;
+    let mut command = isolated("mmdebstrap");
+    command.args(["--quiet", "--mode=root", "--format=directory", "--variant=minbase"]);
+    command.args(["--architectures=amd64", "--aptopt=APT::Install-Recommends \"false\""]);
+    command.arg(format!("--include={}", packages.join(",")));
+    command.args(EXCLUDED.iter().map(|option| format!("--dpkgopt={option}")));
+    command.arg(format!("--essential-hook=cp -r {}/. \"$1\"/", quoted(scratch)));
+    if let Some(customize) = customize {
+        command.arg(format!("--customize-hook=chroot \"$1\" sh -c {}", quoted(customize)));
+    }
+    command.arg(series).arg(root).args(Mirrors::of_host()?.sources(series));
+    run(&mut command).map(drop)
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// Unpacks the newest kernel that the meta package `meta` depends on into `folder`.
 pub(crate) fn unpack_kernel(meta: &str, folder: &Path) -> anyhow::Result<()> {
     let depends = run(tool("apt-cache").args(["depends", "--important", meta]))?;
@@ -84,6 +135,16 @@ fn deb_in(folder: &Path) -> anyhow::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn the_shell_reads_back_what_was_quoted(text in "[ -~]{0,40}") {
+            let printed = run(tool("sh").args(["-c", &format!("printf %s {}", quoted(&text))])).unwrap();
+            prop_assert_eq!(printed, text);
+        }
+    }
 
     #[test]
     fn mirrors_are_read_from_what_apt_says() {

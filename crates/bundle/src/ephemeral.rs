@@ -1,6 +1,7 @@
 //! The ephemeral system: a Debian kernel, modules for common NICs and disks, and the agent as PID 1.
 //!
-//! A directory with `vmlinuz`, `initrd` and `manifest.json`. The initrd is two archives one after the other, as
+//! A directory with `vmlinuz`, `initrd`, `system.squashfs` and `manifest.json`. The [larger system](system) is for
+//! scripts and rescue; the agent fetches it when a task wants it. The initrd is two archives one after the other, as
 //! the kernel allows: the modules, which change with the kernel and are packed once, and the agent, which changes
 //! every day. What the agent finds in it:
 //!
@@ -9,6 +10,7 @@
 //! - `/lib/modules/RELEASE/` with uncompressed modules, `modules.dep`, `modules.alias`, `modules.softdep`.
 
 mod modules;
+mod system;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,7 +38,7 @@ struct Manifest {
     files: BTreeMap<&'static str, FileSeal>,
 }
 
-/// Builds the ephemeral system around this agent, a static program, and returns its directory.
+/// Builds the ephemeral system around this agent, a static program, and returns its directory. Needs root.
 ///
 /// # Errors
 /// [`BuildError`]; the kernel comes from the host's Debian archive, so `apt-get update` may have to run first.
@@ -48,10 +50,14 @@ pub fn build(cache: &Cache, agent_binary: &Path, progress: Progress<'_>) -> Resu
         .with("modules", modules::WANTED.join(" "))
         .with("always", modules::ALWAYS.join(" "));
     let kernel = cache.entry(&kernel_key, |folder| kernel(folder, progress))?;
-    let key = Key::new("ephemeral", RECIPE).with("kernel", kernel_key.folder()).with("agent", &agent);
+    let system = system::build(cache, progress)?;
+    let key = Key::new("ephemeral", RECIPE)
+        .with("kernel", kernel_key.folder())
+        .with("system", system.file_name().unwrap_or_default().as_encoded_bytes())
+        .with("agent", &agent);
     let built = cache.entry(&key, |folder| {
         progress("packing the ephemeral system");
-        assemble(folder, &kernel, &agent)
+        assemble(folder, &kernel, &system, &agent)
     })?;
     Ok(built)
 }
@@ -74,14 +80,17 @@ fn kernel(folder: &Path, progress: Progress<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn assemble(folder: &Path, kernel: &Path, agent: &[u8]) -> anyhow::Result<()> {
+fn assemble(folder: &Path, kernel: &Path, system: &Path, agent: &[u8]) -> anyhow::Result<()> {
     let mut initrd = fs::read(kernel.join("modules.cpio.zst"))?;
     initrd.resize(initrd.len().next_multiple_of(4), 0);
     initrd.extend(zstd::encode_all(root(agent)?.as_slice(), 12)?);
     fs::write(folder.join("initrd"), initrd)?;
     fs::copy(kernel.join("vmlinuz"), folder.join("vmlinuz"))?;
+    // The same for every agent: a second name of one file, where both are on one disk.
+    let (from, to) = (system.join(system::FILE), folder.join(system::FILE));
+    fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop))?;
     let mut files = BTreeMap::new();
-    for name in ["initrd", "vmlinuz"] {
+    for name in ["initrd", "vmlinuz", system::FILE] {
         fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o644))?;
         files.insert(name, FileSeal::of(&folder.join(name))?);
     }
@@ -144,9 +153,10 @@ mod tests {
     #[test]
     fn the_manifest_has_the_form_of_the_wire_contract() {
         let (kernel, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(kernel.path().join("system.squashfs"), "system").unwrap();
         fs::write(kernel.path().join("vmlinuz"), "kernel").unwrap();
         fs::write(kernel.path().join("modules.cpio.zst"), "modules").unwrap();
-        assemble(folder.path(), kernel.path(), b"agent").unwrap();
+        assemble(folder.path(), kernel.path(), kernel.path(), b"agent").unwrap();
         let manifest: serde_json::Value =
             serde_json::from_slice(&fs::read(folder.path().join("manifest.json")).unwrap()).unwrap();
         assert_eq!(manifest["version"], 1);

@@ -42,6 +42,7 @@ pub fn packages() -> &'static [&'static str] {
         "kmod",
         "mmdebstrap",
         "mtools",
+        "squashfs-tools",
         "util-linux",
         "zstd",
     ]

@@ -62,6 +62,8 @@ pub(super) const WANTED: &[&str] = &[
     "ohci_pci",
     "uhci_hcd",
     // file systems
+    "overlay",
+    "squashfs",
     "xfs",
     "vfat",
     "nls_ascii",

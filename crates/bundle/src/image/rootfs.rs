@@ -6,8 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use crate::command::{isolated, run};
-use crate::debian::Mirrors;
+use crate::debian::{self, Contents};
 
 /// What every image has, beside Debian's essential packages and apt.
 pub(super) const PACKAGES: &[&str] = &[
@@ -53,35 +52,10 @@ pub(super) const FILES: &[(&str, &str)] = &[
 /// Runs in the new root as the last step.
 pub(super) const CUSTOMIZE: &str = include_str!("files/customize.sh");
 
-/// Left out of every package, now and in later installations on the machine.
-const EXCLUDED: &[&str] = &[
-    "path-exclude=/usr/share/man/*",
-    "path-exclude=/usr/share/info/*",
-    "path-exclude=/usr/share/doc/*",
-    "path-include=/usr/share/doc/*/copyright",
-    "path-exclude=/usr/share/locale/*",
-    "path-include=/usr/share/locale/locale.alias",
-    "path-exclude=/usr/share/lintian/*",
-];
-
 /// Installs `packages` of a Debian series into `root`, with `scratch` for files on their way.
 pub(super) fn make(root: &Path, series: &str, packages: &[String], scratch: &Path) -> anyhow::Result<()> {
-    for (path, text) in FILES {
-        let place = scratch.join(path);
-        fs::create_dir_all(place.parent().context("a file of the image has no folder")?)?;
-        fs::write(place, text)?;
-    }
-    let scratch = scratch.to_str().context("the cache's path is not UTF-8")?;
-    let customize = format!("chroot \"$1\" sh -c {}", quoted(CUSTOMIZE));
-    let mut command = isolated("mmdebstrap");
-    command.args(["--quiet", "--mode=root", "--format=directory", "--variant=minbase"]);
-    command.args(["--architectures=amd64", "--aptopt=APT::Install-Recommends \"false\""]);
-    command.arg(format!("--include={}", packages.join(",")));
-    command.args(EXCLUDED.iter().map(|option| format!("--dpkgopt={option}")));
-    command.arg(format!("--essential-hook=cp -r {}/. \"$1\"/", quoted(scratch)));
-    command.arg(format!("--customize-hook={customize}"));
-    command.arg(series).arg(root).args(Mirrors::of_host()?.sources(series));
-    run(&mut command)?;
+    let customize = Some(CUSTOMIZE);
+    debian::root(root, &Contents { series, packages, files: FILES, customize }, scratch)?;
     settle(root).context("cannot finish the root file system")
 }
 
@@ -98,28 +72,13 @@ fn settle(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::tool;
-    use proptest::prelude::*;
 
     #[test]
     fn the_last_step_leaves_the_builders_own_folders_alone() {
         let commands = CUSTOMIZE.lines().filter(|line| !line.starts_with('#'));
         assert!(!commands.into_iter().any(|line| line.contains("/tmp") || line.contains("apt/")));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
-        #[test]
-        fn the_shell_reads_back_what_was_quoted(text in "[ -~]{0,40}") {
-            let printed = run(tool("sh").args(["-c", &format!("printf %s {}", quoted(&text))])).unwrap();
-            prop_assert_eq!(printed, text);
-        }
     }
 }
