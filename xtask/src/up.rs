@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use maas_client::{Commission, Deploy, Status};
+use maas_client::{Deploy, Scripts, Status};
 use rack::{LabClient, PowerAction, PowerState};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
@@ -263,10 +263,10 @@ async fn revive(site: &Site, seen: &maas_client::Machine, power: PowerState) -> 
         }
         Status::Commissioning => {
             site.region.abort(id).await?;
-            site.region.commission(id, &Commission::default()).await?;
+            site.region.commission(id, &Scripts::default()).await?;
         }
         _ => {
-            site.region.commission(id, &Commission::default()).await?;
+            site.region.commission(id, &Scripts::default()).await?;
         }
     }
     Ok(())

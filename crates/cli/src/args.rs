@@ -7,7 +7,7 @@ use secrets::Secret;
 
 use crate::{
     AccountCommand, ClusterCommand, ContextCommand, ImageCommand, Login, MachineCommand, ProfileCommand,
-    ProjectCommand, SshKeyCommand,
+    ProjectCommand, ScriptCommand, SshKeyCommand,
 };
 
 /// The client commands as a program of their own.
@@ -107,6 +107,9 @@ pub enum Command {
     /// List, make and publish cluster profiles of a plane
     #[command(subcommand)]
     Profile(ProfileCommand),
+    /// Keep, list and forget scripts that machines run while they are commissioned and tested
+    #[command(subcommand)]
+    Script(ScriptCommand),
     /// Manage the SSH keys that your machines are deployed with
     #[command(subcommand)]
     SshKey(SshKeyCommand),

@@ -18,6 +18,7 @@ mod login;
 mod machine;
 mod plane;
 mod progress;
+mod script;
 mod session;
 mod ssh_key;
 pub mod text;
@@ -32,6 +33,7 @@ pub use image::ImageCommand;
 pub use login::{ContextCommand, Login};
 pub use machine::{EraseArg, MachineCommand, PowerCommand};
 pub use plane::{AccountCommand, ClusterCommand, GatewayCommand, ProfileCommand, ProjectCommand};
+pub use script::ScriptCommand;
 pub use session::{Interrupt, Screen, Session};
 pub use ssh_key::SshKeyCommand;
 
@@ -73,6 +75,7 @@ pub async fn execute(session: &mut Session<'_>, global: &Global, command: Comman
         }
         Command::Events { cluster, limit } => plane::events(session, global, cluster.as_deref(), limit).await,
         Command::Profile(command) => plane::profile(session, global, command).await,
+        Command::Script(command) => script::run(session, global, command).await,
         Command::SshKey(command) => ssh_key::run(session, global, command).await,
     }
 }

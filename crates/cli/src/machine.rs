@@ -7,7 +7,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
-use maas_client::{Client, Commission, Constraints, Deploy, Erase, Machine, MachineFilter, Release};
+use maas_client::{Client, Constraints, Deploy, Erase, Machine, MachineFilter, Outputs, Release, Scripts};
 
 use crate::{
     CliError, Format, Global, Session,
@@ -49,10 +49,59 @@ pub enum MachineCommand {
         /// The machine.
         #[command(flatten)]
         which: Which,
+        /// Commissioning script by name or tag, instead of all of them; may be repeated; none: none
+        #[arg(long, value_name = "NAME")]
+        script: Vec<String>,
+        /// Test by name or tag, instead of those tagged commissioning; may be repeated; none: none
+        #[arg(long, value_name = "NAME")]
+        test: Vec<String>,
         /// Follow it.
         #[command(flatten)]
         wait: Wait,
     },
+    /// Test a machine; it is afterwards what it was before
+    Test {
+        /// The machine.
+        #[command(flatten)]
+        which: Which,
+        /// Test by name or tag, instead of those tagged commissioning; may be repeated
+        #[arg(long, value_name = "NAME")]
+        test: Vec<String>,
+        /// Follow it.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Make a machine usable although its tests failed
+    OverrideFailedTests(Which),
+    /// Start a system in a machine's memory, to look after it by SSH as root with your keys
+    Rescue {
+        /// The machine.
+        #[command(flatten)]
+        which: Which,
+        /// Follow it.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// End rescue mode; the machine is afterwards what it was before
+    ExitRescue {
+        /// The machine.
+        #[command(flatten)]
+        which: Which,
+        /// Follow it.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Take a machine out of use
+    MarkBroken {
+        /// The machine.
+        #[command(flatten)]
+        which: Which,
+        /// Why
+        #[arg(default_value = "")]
+        comment: String,
+    },
+    /// Take a broken machine into use again
+    MarkFixed(Which),
     /// End what is under way
     Abort(Which),
     /// Make a machine refuse changes
@@ -72,7 +121,14 @@ pub enum MachineCommand {
         limit: u16,
     },
     /// Show what commissioning and tests came to
-    Results(Which),
+    Results {
+        /// The machine.
+        #[command(flatten)]
+        which: Which,
+        /// Show what this script printed last, instead of the list
+        #[arg(long, value_name = "SCRIPT")]
+        log: Option<String>,
+    },
     /// Show what a machine wrote on its serial console
     Console {
         /// The machine.
@@ -217,8 +273,8 @@ pub(crate) async fn run(
     command: MachineCommand,
 ) -> Result<(), CliError> {
     use MachineCommand::{
-        Abort, Allocate, Commission, Console, Deploy, Events, List, Lock, Power, Release, Results, Show,
-        Timeline, Unlock,
+        Abort, Allocate, Commission, Console, Deploy, Events, ExitRescue, List, Lock, MarkBroken, MarkFixed,
+        OverrideFailedTests, Power, Release, Rescue, Results, Show, Test, Timeline, Unlock,
     };
     let client = session.client(global)?;
     let at = Place { session, client, format: global.output };
@@ -237,7 +293,31 @@ pub(crate) async fn run(
         Allocate(wanted) => at.allocate(wanted).await,
         Deploy(wanted) => at.deploy(wanted).await,
         Release(how) => at.release(how).await,
-        Commission { which, wait } => at.commission(&which, wait).await,
+        Commission { which, script, test, wait } => {
+            let machine = at.find(&which).await?;
+            let scripts = Scripts { commissioning: script, testing: test };
+            let started = at.client.commission(&machine.system_id, &scripts).await;
+            at.started(started, &machine, Goal::Commissioned, wait).await
+        }
+        Test { which, test, wait } => {
+            let machine = at.find(&which).await?;
+            let scripts = Scripts { testing: test, ..Scripts::default() };
+            let started = at.client.test(&machine.system_id, &scripts).await;
+            at.started(started, &machine, Goal::Tested, wait).await
+        }
+        OverrideFailedTests(which) => at.change(&which, Change::Override).await,
+        Rescue { which, wait } => {
+            let machine = at.find(&which).await?;
+            let started = at.client.rescue(&machine.system_id).await;
+            at.started(started, &machine, Goal::Rescue, wait).await
+        }
+        ExitRescue { which, wait } => {
+            let machine = at.find(&which).await?;
+            let started = at.client.exit_rescue(&machine.system_id).await;
+            at.started(started, &machine, Goal::Rescued, wait).await
+        }
+        MarkBroken { which, comment } => at.change(&which, Change::Broken(&comment)).await,
+        MarkFixed(which) => at.change(&which, Change::Fixed).await,
         Abort(which) => at.change(&which, Change::Abort).await,
         Lock(which) => at.change(&which, Change::Lock).await,
         Unlock(which) => at.change(&which, Change::Unlock).await,
@@ -250,11 +330,15 @@ pub(crate) async fn run(
                 at.client.events(&machine.system_id, limit).await.map_err(CliError::about(&which.machine))?;
             at.session.show(at.format, &events.events, || render::events(&events.events))
         }
-        Results(which) => {
+        Results { which, log } => {
             let machine = at.find(&which).await?;
-            let sets =
-                at.client.results(&machine.system_id).await.map_err(CliError::about(&which.machine))?;
-            at.session.show(at.format, &sets, || render::results(&sets))
+            let outputs = if log.is_some() { Outputs::Included } else { Outputs::LeftOut };
+            let sets = at.client.results(&machine.system_id, outputs).await;
+            let sets = sets.map_err(CliError::about(&which.machine))?;
+            at.session.show(at.format, &sets, || match &log {
+                None => render::results(&sets),
+                Some(script) => render::log(&sets, script),
+            })
         }
         Console { which, follow } => {
             let machine = at.find(&which).await?;
@@ -266,8 +350,11 @@ pub(crate) async fn run(
 
 /// A change that needs no more than the machine.
 #[derive(Debug, Clone, Copy)]
-enum Change {
+enum Change<'a> {
     Abort,
+    Broken(&'a str),
+    Fixed,
+    Override,
     Lock,
     Unlock,
     PowerOn,
@@ -331,12 +418,6 @@ impl Place<'_, '_> {
         self.started(started, &machine, Goal::Released, how.wait).await
     }
 
-    async fn commission(self, which: &Which, wait: Wait) -> Result<(), CliError> {
-        let machine = self.find(which).await?;
-        let started = self.client.commission(&machine.system_id, &Commission::default()).await;
-        self.started(started, &machine, Goal::Commissioned, wait).await
-    }
-
     /// Follows what was started, if that was asked for, and shows where the machine is then.
     async fn started(
         self,
@@ -356,11 +437,14 @@ impl Place<'_, '_> {
         self.session.show(self.format, &machine, || said)
     }
 
-    async fn change(self, which: &Which, change: Change) -> Result<(), CliError> {
+    async fn change(self, which: &Which, change: Change<'_>) -> Result<(), CliError> {
         let machine = self.find(which).await?;
         let id = machine.system_id.as_str();
         let (changed, said) = match change {
             Change::Abort => (self.client.abort(id).await, "stopped what was under way"),
+            Change::Broken(why) => (self.client.mark_broken(id, why).await, "is marked as broken"),
+            Change::Fixed => (self.client.mark_fixed(id).await, "is marked as fixed"),
+            Change::Override => (self.client.override_failed_testing(id).await, "may be used again"),
             Change::Lock => (self.client.lock(id).await, "is locked"),
             Change::Unlock => (self.client.unlock(id).await, "is unlocked"),
             Change::PowerOn => (self.client.power_on(id).await, "is being switched on"),

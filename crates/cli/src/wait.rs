@@ -21,6 +21,12 @@ pub enum Goal {
     Released,
     /// A commissioning.
     Commissioned,
+    /// Tests.
+    Tested,
+    /// Rescue mode.
+    Rescue,
+    /// The end of rescue mode.
+    Rescued,
 }
 
 /// How a machine stands towards a goal.
@@ -39,10 +45,17 @@ impl Goal {
         match (self, status) {
             (Self::Deployed, Status::Deploying)
             | (Self::Released, Status::Releasing | Status::DiskErasing)
-            | (Self::Commissioned, Status::Commissioning | Status::Testing) => Standing::Going,
+            | (Self::Commissioned, Status::Commissioning | Status::Testing)
+            | (Self::Tested, Status::Testing)
+            | (Self::Rescue, Status::EnteringRescueMode)
+            | (Self::Rescued, Status::ExitingRescueMode) => Standing::Going,
             (Self::Deployed, Status::Deployed)
             | (Self::Released, Status::Ready | Status::New)
-            | (Self::Commissioned, Status::Ready) => Standing::Reached,
+            | (Self::Commissioned, Status::Ready)
+            | (Self::Rescue, Status::RescueMode) => Standing::Reached,
+            // What it was before, which may have been a failure.
+            (Self::Tested, status) if status != Status::FailedTesting => Standing::Reached,
+            (Self::Rescued, status) if status != Status::FailedExitingRescueMode => Standing::Reached,
             _ => Standing::Lost,
         }
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use maas_client::{Commission, Status};
+use maas_client::{Scripts, Status};
 use rack::Cable;
 
 use super::lab_machine;
@@ -34,7 +34,7 @@ pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<()> 
     let machine = lab_machine(&site, id).await?;
 
     site.lab.cable(&machine.name, Cable::Pulled).await?;
-    site.region.commission(id, &Commission::default()).await?;
+    site.region.commission(id, &Scripts::default()).await?;
     let began = Instant::now();
     while !why(&site, bundle, id)?.contains(REASON) {
         ensure!(began.elapsed() < NAMED, "not named in {NAMED:?}: {}", why(&site, bundle, id)?);
@@ -47,7 +47,7 @@ pub async fn run(dir: &Path, bundle: &Bundle, machines: Machines) -> Result<()> 
     ));
 
     site.lab.cable(&machine.name, Cable::Plugged).await?;
-    site.region.commission(id, &Commission::default()).await?;
+    site.region.commission(id, &Scripts::default()).await?;
     narrator.phase("again", site.wait(id, up::LIMIT, |m| m.status == Status::Ready)).await?;
     narrator.print();
     Ok(())

@@ -3,7 +3,7 @@
 use jiff::{Timestamp, tz::TimeZone};
 use maas_client::{Event, Interface, Machine, Phase, ScriptSet};
 
-use crate::text::{between, bytes, clock, fields, span, table};
+use crate::text::{between, bytes, clock, fields, span, table, unsteered};
 
 /// Machines, one a line.
 pub fn list(machines: &[Machine]) -> String {
@@ -104,6 +104,19 @@ pub fn results(sets: &[ScriptSet]) -> String {
         })
     });
     table(["kind", "script", "status", "exit", "took"], rows.collect(), "Nothing has been run on it.")
+}
+
+/// What a script printed when it ran last.
+pub fn log(sets: &[ScriptSet], script: &str) -> String {
+    let mut runs = sets.iter().flat_map(|set| &set.results).filter(|result| result.name == script).peekable();
+    if runs.peek().is_none() {
+        return format!("{script} has not been run on it.");
+    }
+    let printed = runs.find_map(|result| result.output().filter(|output| !output.is_empty()));
+    printed.map_or_else(
+        || format!("{script} printed nothing."),
+        |output| output.lines().map(unsteered).collect::<Vec<_>>().join("\n"),
+    )
 }
 
 /// Phases, oldest first.

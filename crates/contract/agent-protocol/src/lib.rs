@@ -59,8 +59,22 @@ pub enum Task {
         /// Pause before the next question.
         retry_ms: u64,
     },
-    /// Run the built-in tests (CPU, memory, disks readable) and report.
-    Test,
+    /// Run scripts and report on each, then on the whole.
+    Run {
+        /// What is to run, in this order.
+        scripts: Vec<Script>,
+        /// Where those that are texts run; absent where none is.
+        system: Option<System>,
+    },
+    /// Let people in by SSH, until another task comes.
+    Rescue {
+        /// Public keys of those who may come in, as root.
+        keys: Vec<String>,
+        /// The machine's name.
+        hostname: String,
+        /// What they find there.
+        system: System,
+    },
     /// Destroy what is on the disks.
     Erase {
         /// How thoroughly.
@@ -74,6 +88,46 @@ pub enum Task {
     PowerOff,
     /// Restart the machine through its firmware.
     Restart,
+}
+
+/// One script to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Script {
+    /// Number of its result, for reports.
+    pub result: u64,
+    /// Its name.
+    pub name: String,
+    /// What does it; absent: the agent itself, by the script's name.
+    pub text: Option<String>,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Seconds that it may take; 0: as long as it wants.
+    pub timeout_s: u64,
+    /// Beside what it may run.
+    pub parallel: Parallel,
+}
+
+/// Beside what a script may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Parallel {
+    /// Alone.
+    Alone,
+    /// Beside runs of the same script.
+    Instances,
+    /// Beside any other that may, too.
+    Any,
+}
+
+/// The larger ephemeral system: a squashfs image with shell, Python, SSH server and tools for hardware.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct System {
+    /// Where it is fetched.
+    pub url: String,
+    /// SHA-256 of the image, hex.
+    pub sha256: String,
+    /// Length of the image.
+    pub size: u64,
 }
 
 /// How disks are erased.
@@ -166,11 +220,18 @@ pub enum Progress {
         /// Bytes in all; 0 when unknown.
         total: u64,
     },
+    /// A script of the task began or ended.
+    Script {
+        /// Number of its result.
+        result: u64,
+        /// How it stands.
+        now: ScriptState,
+    },
     /// Finished; the agent acts on what the task ends with (restart, power-off) after the region answered.
     Done {
         /// One line for people.
         detail: String,
-        /// Results of tests and erases by name.
+        /// Results of erases by name.
         #[serde(default)]
         results: Vec<TaskResult>,
     },
@@ -181,10 +242,32 @@ pub enum Progress {
     },
 }
 
+/// How a script stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum ScriptState {
+    /// It began.
+    Running,
+    /// It ended by itself.
+    Ended {
+        /// Its exit status; 128 and more where a signal ended it.
+        exit_status: i32,
+        /// What it printed, on either output.
+        output: String,
+        /// What it left in `$RESULT_PATH` (YAML).
+        result: String,
+    },
+    /// It took longer than it may, and was ended.
+    TimedOut {
+        /// What it printed until then.
+        output: String,
+    },
+}
+
 /// One named result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskResult {
-    /// Name, such as `memory` or `erase-vda`.
+    /// Name, such as `erase-vda`.
     pub name: String,
     /// Whether it passed.
     pub passed: bool,

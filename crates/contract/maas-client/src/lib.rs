@@ -36,9 +36,9 @@ pub use error::Error;
 pub use images::{BootFile, BootResource, BootSet, NewImage, UploadError, Uploaded, sha256_of};
 pub use machine::{Disk, Interface, Link, Machine, Named};
 pub use machine_status::Status;
-pub use machines::{Allocation, Commission, Constraints, Deploy, Erase, FindError, MachineFilter, Release};
+pub use machines::{Allocation, Constraints, Deploy, Erase, FindError, MachineFilter, Release, Scripts};
 pub use network::{DnsAddress, DnsResource, DnsResourceForm, Domain, Subnet, Tag, Vlan};
-pub use watch::{Console, Event, Events, Phase, ScriptResult, ScriptSet, Waiting, Why};
+pub use watch::{Console, Event, Events, Outputs, Phase, Script, ScriptResult, ScriptSet, Waiting, Why};
 
 /// Keys that this version has no field for.
 pub type Extra = serde_json::Map<String, serde_json::Value>;

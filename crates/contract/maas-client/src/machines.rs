@@ -106,11 +106,25 @@ pub struct Release {
     pub comment: Option<String>,
 }
 
-/// How a machine is commissioned.
+/// Which scripts a machine runs while it is commissioned or tested, by name or tag; the region's default where empty,
+/// none where the only one is `none`.
 #[derive(Debug, Clone, Default)]
-pub struct Commission {
-    /// Tests by name; the region's default where empty.
-    pub testing_scripts: Vec<String>,
+pub struct Scripts {
+    /// While it is commissioned, before tests.
+    pub commissioning: Vec<String>,
+    /// Tests.
+    pub testing: Vec<String>,
+}
+
+impl Scripts {
+    fn form(&self) -> Form {
+        let lists = [("commissioning_scripts", &self.commissioning), ("testing_scripts", &self.testing)];
+        lists
+            .into_iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(key, names)| (key, names.join(",")))
+            .collect()
+    }
 }
 
 /// Why a machine was not found by name.
@@ -236,12 +250,33 @@ impl Client {
     }
 
     /// Starts commissioning.
-    pub async fn commission(&self, system_id: &str, how: &Commission) -> Result<Machine, Error> {
-        let mut form = Form::new();
-        if !how.testing_scripts.is_empty() {
-            form.push(("testing_scripts", how.testing_scripts.join(",")));
-        }
-        self.machine_op(system_id, "commission", form).await
+    pub async fn commission(&self, system_id: &str, scripts: &Scripts) -> Result<Machine, Error> {
+        self.machine_op(system_id, "commission", scripts.form()).await
+    }
+
+    /// Starts tests; the machine is afterwards what it was before.
+    pub async fn test(&self, system_id: &str, scripts: &Scripts) -> Result<Machine, Error> {
+        self.machine_op(system_id, "test", scripts.form()).await
+    }
+
+    /// Makes a machine usable whose tests failed.
+    pub async fn override_failed_testing(&self, system_id: &str) -> Result<Machine, Error> {
+        self.machine_op(system_id, "override_failed_testing", Form::new()).await
+    }
+
+    /// Starts a system in the machine's memory that its owner reaches by SSH.
+    pub async fn rescue(&self, system_id: &str) -> Result<Machine, Error> {
+        self.machine_op(system_id, "rescue_mode", Form::new()).await
+    }
+
+    /// Ends rescue mode; the machine is afterwards what it was before.
+    pub async fn exit_rescue(&self, system_id: &str) -> Result<Machine, Error> {
+        self.machine_op(system_id, "exit_rescue_mode", Form::new()).await
+    }
+
+    /// Marks a broken machine as fixed.
+    pub async fn mark_fixed(&self, system_id: &str) -> Result<Machine, Error> {
+        self.machine_op(system_id, "mark_fixed", Form::new()).await
     }
 
     /// Ends what is under way.

@@ -1,9 +1,15 @@
 //! What happens and happened to a machine.
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
+use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
-use crate::{Client, Error, Extra, Status, client::Form, tolerant::null_is_default};
+use crate::{
+    Client, Error, Extra, Status,
+    client::{Body, Form},
+    tolerant::null_is_default,
+};
 
 /// What a machine waits for, or why it failed: an extension of ours.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -164,6 +170,52 @@ pub struct ScriptResult {
     pub extra: Extra,
 }
 
+impl ScriptResult {
+    /// What it printed, where that was asked for.
+    pub fn output(&self) -> Option<String> {
+        let text = self.extra.get("output")?.as_str()?;
+        Some(String::from_utf8_lossy(&BASE64_STANDARD.decode(text).ok()?).into_owned())
+    }
+}
+
+/// Whether what scripts printed comes with their results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outputs {
+    /// It does.
+    Included,
+    /// It doesn't.
+    LeftOut,
+}
+
+/// A script that machines run.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Script {
+    /// Number.
+    pub id: i64,
+    /// Its name.
+    #[serde(deserialize_with = "null_is_default")]
+    pub name: String,
+    /// For people.
+    #[serde(deserialize_with = "null_is_default")]
+    pub title: String,
+    /// Such as `Testing script`.
+    #[serde(deserialize_with = "null_is_default")]
+    pub type_name: String,
+    /// Such as `Storage`.
+    #[serde(deserialize_with = "null_is_default")]
+    pub hardware_type_name: String,
+    /// Words by which several are chosen at once.
+    #[serde(deserialize_with = "null_is_default")]
+    pub tags: Vec<String>,
+    /// Whether it comes with the region.
+    #[serde(deserialize_with = "null_is_default")]
+    pub default: bool,
+    /// The rest.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
 /// A stretch of what a machine wrote on its serial console: an extension of ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Console {
@@ -220,8 +272,27 @@ impl Client {
         self.get(&["events"], query).await
     }
 
-    /// What commissioning, tests and installations of a machine came to.
-    pub async fn results(&self, system_id: &str) -> Result<Vec<ScriptSet>, Error> {
-        self.get(&["nodes", system_id, "results"], Form::new()).await
+    /// What commissioning, tests and installations of a machine came to, newest first.
+    pub async fn results(&self, system_id: &str, outputs: Outputs) -> Result<Vec<ScriptSet>, Error> {
+        let query = match outputs {
+            Outputs::LeftOut => Form::new(),
+            Outputs::Included => vec![("include_output", "true".to_owned())],
+        };
+        self.get(&["nodes", system_id, "results"], query).await
+    }
+
+    /// Keeps a script, which says in its comment what it is.
+    pub async fn create_script(&self, text: &str) -> Result<Script, Error> {
+        self.post(&["scripts"], None, vec![("script", text.to_owned())]).await
+    }
+
+    /// Every script, without its text.
+    pub async fn scripts(&self) -> Result<Vec<Script>, Error> {
+        self.get(&["scripts"], Form::new()).await
+    }
+
+    /// Forgets a script.
+    pub async fn delete_script(&self, name: &str) -> Result<(), Error> {
+        self.order(Method::DELETE, &["scripts", name], Body::Empty).await
     }
 }

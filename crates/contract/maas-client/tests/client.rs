@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{Region, json, recorded, text};
 use maas_client::{
-    Allocation, Client, Commission, Constraints, Deploy, DnsResourceForm, Erase, Error, FindError,
-    MachineFilter, NewImage, Options, Release, Status, UploadError, sha256_of,
+    Allocation, Client, Constraints, Deploy, DnsResourceForm, Erase, Error, FindError, MachineFilter,
+    NewImage, Options, Outputs, Release, Scripts, Status, UploadError, sha256_of,
 };
 
 const SECRET: &str = "s3cr3tS3CR3T";
@@ -154,7 +154,7 @@ async fn machine_operations_send_what_maas_wants() {
     assert!(client.lock("wn6rxx").await.unwrap().locked);
     client.set_owner_data("wn6rxx", &[("k", "v".to_owned())]).await.unwrap();
     assert_eq!(region.body(&at("set_owner_data")), "k=v");
-    let error = client.commission("wn6rxx", &Commission::default()).await.unwrap_err();
+    let error = client.commission("wn6rxx", &Scripts::default()).await.unwrap_err();
     assert_eq!(error.to_string(), "Commission is not available because of the current state of the node.");
 }
 
@@ -294,7 +294,7 @@ async fn reads_the_other_objects() {
         .on("DELETE /account/prefs/sshkeys/1/", [text(204, "")]);
     let client = client(&region.url);
     assert_eq!(client.events("8x8q3x", 3).await.unwrap().events[0].level, "WARNING");
-    let results = client.results("8x8q3x").await.unwrap();
+    let results = client.results("8x8q3x", Outputs::LeftOut).await.unwrap();
     assert_eq!((results[0].type_name.as_str(), results[0].results.len()), ("Commissioning", 2));
     assert_eq!(client.zones().await.unwrap()[0].name, "default");
     assert_eq!(client.pools().await.unwrap()[0].name, "default");

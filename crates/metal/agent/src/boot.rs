@@ -1,7 +1,7 @@
 //! Being PID 1: file systems, drivers, and never leaving without a restart.
 //!
-//! The agent starts no other program, so there are no children to reap; signals to PID 1 without a handler are
-//! ignored by the kernel, which is what is wanted.
+//! The agent waits for the few programs that it starts itself, and what those leave behind ends with their PID
+//! namespaces; signals to PID 1 without a handler are ignored by the kernel, which is what is wanted.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -130,6 +130,11 @@ impl Region {
         Self { http, url: url.trim_end_matches('/').to_owned(), token: token.to_owned(), patience }
     }
 
+    /// Its host, as the boot attempt names it.
+    pub fn host(&self) -> Option<String> {
+        Some(self.url.parse::<ureq::http::Uri>().ok()?.host()?.to_owned())
+    }
+
     /// How patient this client is.
     pub fn patience(&self) -> Patience {
         self.patience

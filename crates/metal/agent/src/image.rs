@@ -1,23 +1,20 @@
 //! An image from HTTP onto a disk, in one pass: fetch, hash, unpack, write.
 //!
-//! Fetching and hashing run in one thread, unpacking and writing in another. A broken connection is continued
-//! by a range request where it stopped. Afterwards the disk equals the image byte for byte: runs of zeros are
+//! Fetching and hashing run in one thread, unpacking and writing in another. Afterwards the disk equals the image byte for byte: runs of zeros are
 //! made zero on the disk as well (see [`Disk::zero`]), so nothing of an earlier life shines through.
 
 use std::cell::Cell;
 use std::io::{self, Read};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use agent_protocol::{ImageFormat, Install};
-use sha2::{Digest as _, Sha256};
 
-use crate::client::{Backoff, Region, passing};
+use crate::client::Region;
 use crate::disk::{Disk, MIB, is_zero};
+use crate::fetch::{FetchError, Remote, Taken, fetch};
 use crate::log::say;
 use crate::work::{Interrupted, Progress};
 
-/// Bytes fetched at once.
-const PIECE: usize = 256 * 1024;
 /// Pieces between the two threads.
 const PIECES: usize = 32;
 /// Bytes unpacked at once.
@@ -39,13 +36,8 @@ pub enum ImageError {
         size: u64,
     },
     /// The server's answer can't become the image.
-    #[error("{url}: {what}; check the image on the region")]
-    Fetch {
-        /// Where it is fetched.
-        url: String,
-        /// What is wrong.
-        what: String,
-    },
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// The bytes are not those that were announced.
     #[error(
         "the image from {url} has SHA-256 {got}, expected {want}; the disk was made unbootable, import the image again"
@@ -118,7 +110,13 @@ fn stream(
 ) -> Result<u64, ImageError> {
     let (sender, receiver) = sync_channel(PIECES);
     let (raw, fetched) = std::thread::scope(|scope| {
-        let fetcher = scope.spawn(move || Download::new(task, region).run(&sender));
+        let fetcher = scope.spawn(move || {
+            let remote = Remote { url: &task.url, size: task.size };
+            fetch(&remote, region, &mut |piece| match sender.send(piece) {
+                Ok(()) => Taken::More,
+                Err(_) => Taken::Enough,
+            })
+        });
         let taken = Cell::new(0);
         let mut pieces = Pieces { receiver, current: Vec::new(), at: 0, taken: &taken };
         let raw = unpack(task, disk, &mut pieces, &mut || {
@@ -130,7 +128,12 @@ fn stream(
         drop(pieces);
         (raw, fetcher.join())
     });
-    let fetched = fetched.unwrap_or_else(|_| Err(fetch_error(task, "the download thread died".to_owned())));
+    let fetched = match fetched {
+        Ok(fetched) => fetched.map_err(ImageError::from),
+        Err(_) => {
+            Err(FetchError { url: task.url.clone(), what: "the download thread died".to_owned() }.into())
+        }
+    };
     // A download that failed is the cause of an unpacking that did; a reader gone early is not.
     let (raw, hash) = match (raw, fetched) {
         (Ok(raw), Ok(hash)) => (raw, hash),
@@ -145,90 +148,6 @@ fn stream(
     progress.tell("flushing the disk", task.size, task.size)?;
     disk.sync().map_err(|source| disk_error(disk, source))?;
     Ok(raw)
-}
-
-/// The fetching thread: reads, hashes, continues broken connections.
-struct Download<'a> {
-    task: &'a Install,
-    region: &'a Region,
-    hash: Sha256,
-    at: u64,
-}
-
-impl<'a> Download<'a> {
-    fn new(task: &'a Install, region: &'a Region) -> Self {
-        Self { task, region, hash: Sha256::new(), at: 0 }
-    }
-
-    /// Sends the whole file; answers its SHA-256. A receiver that is gone ends it early, with any hash.
-    fn run(mut self, pieces: &SyncSender<Vec<u8>>) -> Result<String, ImageError> {
-        let mut backoff = Backoff::new(self.region.patience());
-        while self.at < self.task.size {
-            let before = self.at;
-            match self.connection(pieces) {
-                Ok(Flow::Done) => break,
-                Ok(Flow::Broken(why)) => {
-                    if self.at > before {
-                        backoff = Backoff::new(self.region.patience());
-                    }
-                    let why = format!("image broke off at byte {} of {}: {why}", self.at, self.task.size);
-                    backoff.pause(&why).map_err(|waited| {
-                        fetch_error(self.task, format!("{why}, and nothing came for {waited:.0?}"))
-                    })?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(hex::encode(self.hash.finalize()))
-    }
-
-    fn connection(&mut self, pieces: &SyncSender<Vec<u8>>) -> Result<Flow, ImageError> {
-        let answer = match self.region.open(&self.task.url, self.at) {
-            Ok(answer) => answer,
-            Err(error) => return Ok(Flow::Broken(error.to_string())),
-        };
-        let status = answer.status();
-        if passing(status) {
-            return Ok(Flow::Broken(status.to_string()));
-        }
-        // A server without ranges starts over; what is already here is read again and dropped.
-        let mut skip = match status.as_u16() {
-            206 => 0,
-            200 => self.at,
-            _ => return Err(fetch_error(self.task, format!("the server answers {status}"))),
-        };
-        let start = self.at - skip;
-        if let Some(len) = answer.body().content_length().filter(|len| start + len != self.task.size) {
-            let what = format!("the server has {} bytes, {} were announced", start + len, self.task.size);
-            return Err(fetch_error(self.task, what));
-        }
-        let mut body = answer.into_body().into_with_config().limit(u64::MAX).reader();
-        while self.at < self.task.size {
-            let mut piece = vec![0; PIECE];
-            let len = match body.read(&mut piece) {
-                Ok(0) => return Ok(Flow::Broken("the connection ended".to_owned())),
-                Ok(len) => len,
-                Err(error) => return Ok(Flow::Broken(error.to_string())),
-            };
-            piece.truncate(len);
-            let dropped = skip.min(len as u64);
-            skip -= dropped;
-            piece.drain(..usize::try_from(dropped).unwrap_or(len));
-            piece.truncate(usize::try_from(self.task.size - self.at).unwrap_or(usize::MAX));
-            self.hash.update(&piece);
-            self.at += piece.len() as u64;
-            if !piece.is_empty() && pieces.send(piece).is_err() {
-                return Ok(Flow::Done);
-            }
-        }
-        Ok(Flow::Done)
-    }
-}
-
-/// How a connection ended.
-enum Flow {
-    Done,
-    Broken(String),
 }
 
 /// The fetched pieces as one stream.
@@ -350,8 +269,4 @@ fn too_large(image: u64, disk: &Disk) -> ImageError {
 
 fn disk_error(disk: &Disk, source: io::Error) -> ImageError {
     ImageError::Disk { disk: disk.path().display().to_string(), source }
-}
-
-fn fetch_error(task: &Install, what: String) -> ImageError {
-    ImageError::Fetch { url: task.url.clone(), what }
 }

@@ -1,4 +1,4 @@
-//! PID 1 of the ephemeral system: inventory, tests, wipe, install.
+//! PID 1 of the ephemeral system: inventory, scripts, wipe, install, rescue.
 //!
 //! A machine that boots over the network starts this program as its only process. [`boot::prepare`] makes the
 //! kernel's file systems and drivers usable, [`net::connect`] gets an address, [`work::run`] asks the region for
@@ -17,16 +17,20 @@ pub mod client;
 pub mod cmdline;
 pub mod disk;
 pub mod erase;
+pub mod fetch;
 pub mod image;
 pub mod install;
 pub mod inventory;
 pub mod kexec;
 pub mod log;
+pub mod loops;
 pub mod modules;
 pub mod net;
 pub mod root;
+pub mod scripts;
 pub mod selftest;
 pub mod sys;
+pub mod system;
 pub mod table;
 pub mod tree;
 pub mod work;

@@ -1,25 +1,22 @@
 //! The installed root file system, mounted to be completed.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 use agent_protocol::FileToWrite;
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::disk::Disk;
 use crate::log::say;
+use crate::loops;
 use crate::sys;
 use crate::table::Partition;
 
 /// Folder of mount points, one for each process.
 const MOUNT_POINTS: &str = "/run/bessemer";
-/// Major number of loop devices.
-const LOOP_MAJOR: u32 = 7;
-/// Attempts to get a loop device before somebody else takes it.
-const LOOP_ATTEMPTS: u32 = 20;
 
 /// Why the installed system could not be completed.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +69,9 @@ impl Root {
         };
         let (device, path) = match node {
             Some(node) => (None, node.to_owned()),
-            None => loop_device(disk, partition).map(|(f, p)| (Some(f), p)).map_err(failed("loop device"))?,
+            None => loops::attach(disk.file(), partition.start, partition.len)
+                .map(|(device, path)| (Some(device), path))
+                .map_err(failed("loop device"))?,
         };
         let point = Path::new(MOUNT_POINTS).join(format!("root-{}", std::process::id()));
         fs::create_dir_all(&point).map_err(failed("mount point"))?;
@@ -166,35 +165,6 @@ fn write_file(root: &Path, file: &FileToWrite) -> io::Result<()> {
     out.write_all(file.content.as_bytes())?;
     rustix::fs::fchmod(&out, Mode::from_raw_mode(file.mode & 0o7777))?;
     out.sync_all()
-}
-
-/// A loop device that shows one partition of a disk, for kernels that don't read the disk's table.
-fn loop_device(disk: &Disk, partition: &Partition) -> io::Result<(File, PathBuf)> {
-    let control = Path::new("/dev/loop-control");
-    make_node(control, FileType::CharacterDevice, 10, 237)?;
-    let control = OpenOptions::new().read(true).write(true).open(control)?;
-    let mut attempts = 0;
-    loop {
-        let number = sys::free_loop(&control)?;
-        let path = PathBuf::from(format!("/dev/loop{number}"));
-        make_node(&path, FileType::BlockDevice, LOOP_MAJOR, number)?;
-        let device = OpenOptions::new().read(true).write(true).open(&path)?;
-        attempts += 1;
-        match sys::attach_loop(&device, disk.file(), partition.start, partition.len) {
-            Ok(()) => return Ok((device, path)),
-            // Another process took it in between.
-            Err(e) if e.kind() == io::ErrorKind::ResourceBusy && attempts < LOOP_ATTEMPTS => {}
-            Err(e) => return Err(e),
-        }
-    }
-}
-
-fn make_node(path: &Path, kind: FileType, major: u32, minor: u32) -> io::Result<()> {
-    let device = rustix::fs::makedev(major, minor);
-    match rustix::fs::mknodat(rustix::fs::CWD, path, kind, Mode::RUSR | Mode::WUSR, device) {
-        Err(rustix::io::Errno::EXIST) | Ok(()) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 #[cfg(test)]

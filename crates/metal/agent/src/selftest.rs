@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use agent_protocol::TaskResult;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use sha2::{Digest as _, Sha256};
 
@@ -13,15 +12,28 @@ const MEMORY: usize = 64 << 20;
 /// SHA-256 of a million times `a` (NIST's test vector, FIPS 180-2 appendix B.3).
 const MILLION_A: &str = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
 
-/// Runs every test on the disks named, which lie in the folder `dev`.
-pub fn run(dev: &Path, disks: &[String]) -> Vec<TaskResult> {
-    let mut results = vec![cpu(), memory()];
-    results.extend(disks.iter().map(|name| disk(dev, name)));
-    results
+/// What a test found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Whether all is well.
+    pub passed: bool,
+    /// For people.
+    pub output: String,
+}
+
+/// Runs the test that a script of this name means, on what its arguments name; disks lie in the folder `dev`. `None`:
+/// there is none.
+pub fn run(name: &str, arguments: &[String], dev: &Path) -> Option<Found> {
+    match (name, arguments) {
+        ("bessemer-cpu", _) => Some(cpu()),
+        ("bessemer-memory", _) => Some(memory()),
+        ("bessemer-disk", [name, ..]) => Some(disk(dev, name)),
+        _ => None,
+    }
 }
 
 /// Each CPU computes a hash whose value is known.
-fn cpu() -> TaskResult {
+fn cpu() -> Found {
     let allowed = sched_getaffinity(None).unwrap_or_default();
     let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
     let wrong: Vec<String> = cpus.iter().filter(|cpu| !hashes_well(**cpu)).map(usize::to_string).collect();
@@ -30,7 +42,7 @@ fn cpu() -> TaskResult {
     } else {
         format!("wrong SHA-256 on CPU {}: replace the processor or its memory", wrong.join(", "))
     };
-    TaskResult { name: "cpu".to_owned(), passed: wrong.is_empty(), output }
+    Found { passed: wrong.is_empty(), output }
 }
 
 fn hashes_well(cpu: usize) -> bool {
@@ -46,7 +58,7 @@ fn hashes_well(cpu: usize) -> bool {
 }
 
 /// Two complementary patterns that depend on the address.
-fn memory() -> TaskResult {
+fn memory() -> Found {
     let mut words = vec![0_u64; MEMORY / size_of::<u64>()];
     let mut bad = 0_usize;
     for flip in [0, u64::MAX] {
@@ -62,11 +74,11 @@ fn memory() -> TaskResult {
     } else {
         format!("{bad} words of {} MiB came back wrong: replace the memory", MEMORY >> 20)
     };
-    TaskResult { name: "memory".to_owned(), passed: bad == 0, output }
+    Found { passed: bad == 0, output }
 }
 
 /// The first and the last MiB are readable.
-fn disk(dev: &Path, name: &str) -> TaskResult {
+fn disk(dev: &Path, name: &str) -> Found {
     let ends = Disk::named(dev, name).and_then(|disk| {
         let len = MIB.min(disk.size());
         disk.read_vec(0, len as usize)?;
@@ -77,5 +89,5 @@ fn disk(dev: &Path, name: &str) -> TaskResult {
         Ok(size) => format!("first and last MiB of {size} bytes are readable"),
         Err(error) => format!("can't read: {error}; replace the disk or its cable"),
     };
-    TaskResult { name: format!("disk-{name}"), passed: ends.is_ok(), output }
+    Found { passed: ends.is_ok(), output }
 }

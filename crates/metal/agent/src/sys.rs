@@ -5,6 +5,9 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 /// `BLKRRPART`, linux/fs.h: read the partition table again.
@@ -110,6 +113,20 @@ pub fn kexec_load(kernel: &File, initrd: &File, cmdline: &str) -> io::Result<()>
         )
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Makes `root` the root of the program that `command` starts, in a session of its own.
+pub fn enter_root(command: &mut Command, root: &Path) {
+    let root = root.to_owned();
+    let enter = move || {
+        rustix::process::chroot(&root)?;
+        rustix::process::chdir("/")?;
+        rustix::process::setsid()?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes three system calls and allocates nothing: rustix passes short
+    // paths on the stack, and `root` is shorter than its limit by construction (a folder of /run).
+    unsafe { command.pre_exec(enter) };
 }
 
 /// A packet socket for IPv4 on one interface: DHCP happens before the interface has an address, and answers

@@ -1,16 +1,23 @@
 //! The agent's loop: ask for a task, do it, report, ask again.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use agent_protocol::{Assignment, EraseMode, Hello, Install, Progress as State, Report, Task, TaskResult};
+use agent_protocol::{
+    Assignment, EraseMode, Hello, Install, Progress as State, Report, Script, ScriptState, System, Task,
+    TaskResult,
+};
 
 use crate::client::{ClientError, Heard, Region};
 use crate::disk::Disk;
 use crate::erase;
 use crate::install::{self, InstallError};
 use crate::log::say;
-use crate::selftest;
+use crate::scripts::{self, Stage};
+use crate::system::{self, Ground, How, SystemError};
 
 /// Time between two progress reports.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -18,6 +25,9 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Pause before a task that was refused twice in a row is asked for again.
 const STALE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long making host keys may take: a machine that has just started may be short of randomness.
+const KEYS_LIMIT: Duration = Duration::from_mins(2);
 
 /// How the machine goes on when the work is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,29 +74,26 @@ pub struct Bench {
 /// # Errors
 /// [`ClientError`] when the region can't be worked with; the machine should then boot again.
 pub fn run(region: &Region, hello: &Hello, bench: &Bench) -> Result<End, ClientError> {
-    match serve(region, hello, bench) {
+    let mut work = Work { region, bench, ground: None, rescue: None };
+    let end = match work.serve(hello) {
         Err(ClientError::Unauthorized) => {
             say(ClientError::Unauthorized);
             Ok(End::Restart)
         }
         other => other,
-    }
+    };
+    work.end_rescue();
+    end
 }
 
-fn serve(region: &Region, hello: &Hello, bench: &Bench) -> Result<End, ClientError> {
-    let mut assignment = region.hello(hello)?;
-    let mut refused: Option<String> = None;
-    loop {
-        if refused.as_ref() == Some(&assignment.id) {
-            std::thread::sleep(STALE_PAUSE);
-        }
-        refused = match perform(region, &assignment, bench)? {
-            Step::End(end) => return Ok(end),
-            Step::Next => None,
-            Step::Refused => Some(assignment.id),
-        };
-        assignment = region.task()?;
-    }
+/// What is kept from task to task.
+struct Work<'a> {
+    region: &'a Region,
+    bench: &'a Bench,
+    /// The larger system, once a task wanted it.
+    ground: Option<Ground>,
+    /// The SSH server of the rescue system.
+    rescue: Option<Child>,
 }
 
 /// What follows a task.
@@ -97,55 +104,153 @@ enum Step {
     Refused,
 }
 
-fn perform(region: &Region, assignment: &Assignment, bench: &Bench) -> Result<Step, ClientError> {
-    let (state, end) = match &assignment.task {
-        Task::Wait { retry_ms } => {
-            std::thread::sleep(Duration::from_millis(*retry_ms).min(LONGEST_WAIT));
-            return Ok(Step::Next);
+impl Work<'_> {
+    fn serve(&mut self, hello: &Hello) -> Result<End, ClientError> {
+        let mut assignment = self.region.hello(hello)?;
+        let mut refused: Option<String> = None;
+        loop {
+            if refused.as_ref() == Some(&assignment.id) {
+                std::thread::sleep(STALE_PAUSE);
+            }
+            refused = match self.perform(&assignment)? {
+                Step::End(end) => return Ok(end),
+                Step::Next => None,
+                Step::Refused => Some(assignment.id),
+            };
+            assignment = self.region.task()?;
         }
-        Task::Restart => (done("restarting"), Some(End::Restart)),
-        Task::PowerOff => (done("switching off"), Some(End::PowerOff)),
-        Task::Test => {
-            say("testing");
-            (test(bench), None)
-        }
-        Task::Erase { mode, disks } => {
-            say(format_args!("erasing ({mode:?})"));
-            match erase(bench, *mode, disks, &mut Reporter::new(region, &assignment.id)) {
+    }
+
+    fn perform(&mut self, assignment: &Assignment) -> Result<Step, ClientError> {
+        let (region, bench) = (self.region, self.bench);
+        let mut reporter = Reporter::new(region, &assignment.id);
+        let (state, end) = match &assignment.task {
+            Task::Wait { retry_ms } => {
+                std::thread::sleep(Duration::from_millis(*retry_ms).min(LONGEST_WAIT));
+                return Ok(Step::Next);
+            }
+            Task::Restart => (done("restarting"), Some(End::Restart)),
+            Task::PowerOff => (done("switching off"), Some(End::PowerOff)),
+            Task::Run { scripts, system } => match self.scripts(scripts, system.as_ref(), &mut reporter) {
                 Ok(state) => (state, None),
                 Err(Interrupted::Region(error)) => return Err(error),
                 Err(Interrupted::Stale) => return Ok(Step::Refused),
+            },
+            Task::Rescue { keys, hostname, system } => {
+                match self.rescue(keys, hostname, system, &mut reporter) {
+                    Ok(state) => (state, None),
+                    Err(Interrupted::Region(error)) => return Err(error),
+                    Err(Interrupted::Stale) => return Ok(Step::Refused),
+                }
             }
-        }
-        Task::Install(task) => {
-            say(format_args!("installing {} on {}", task.url, task.disk));
-            match install(bench, task, region, &mut Reporter::new(region, &assignment.id)) {
-                Ok(result) => result,
-                Err(Interrupted::Region(error)) => return Err(error),
-                Err(Interrupted::Stale) => return Ok(Step::Refused),
+            Task::Erase { mode, disks } => {
+                say(format_args!("erasing ({mode:?})"));
+                match erase(bench, *mode, disks, &mut reporter) {
+                    Ok(state) => (state, None),
+                    Err(Interrupted::Region(error)) => return Err(error),
+                    Err(Interrupted::Stale) => return Ok(Step::Refused),
+                }
             }
+            Task::Install(task) => {
+                say(format_args!("installing {} on {}", task.url, task.disk));
+                match install(bench, task, region, &mut reporter) {
+                    Ok(result) => result,
+                    Err(Interrupted::Region(error)) => return Err(error),
+                    Err(Interrupted::Stale) => return Ok(Step::Refused),
+                }
+            }
+        };
+        match &state {
+            State::Failed { error } => say(error),
+            State::Done { detail, .. } => say(detail),
+            State::Working { .. } | State::Script { .. } => {}
         }
-    };
-    match &state {
-        State::Failed { error } => say(error),
-        State::Done { detail, .. } => say(detail),
-        State::Working { .. } => {}
+        match (region.report(&Report { task: assignment.id.clone(), progress: state })?, end) {
+            (Heard::Stale, _) => Ok(Step::Refused),
+            (Heard::Taken, Some(end)) => Ok(Step::End(end)),
+            (Heard::Taken, None) => Ok(Step::Next),
+        }
     }
-    match (region.report(&Report { task: assignment.id.clone(), progress: state })?, end) {
-        (Heard::Stale, _) => Ok(Step::Refused),
-        (Heard::Taken, Some(end)) => Ok(Step::End(end)),
-        (Heard::Taken, None) => Ok(Step::Next),
+
+    /// Runs scripts; those that are texts in the larger system.
+    fn scripts(
+        &mut self,
+        scripts: &[Script],
+        system: Option<&System>,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<State, Interrupted> {
+        if let Some(system) = system
+            && let Some(state) = self.lay(system, reporter)?
+        {
+            return Ok(state);
+        }
+        scripts::run(scripts, self.ground.as_ref(), self.bench, reporter)?;
+        Ok(done(&format!("{} scripts have run", scripts.len())))
+    }
+
+    /// Lets people in by SSH, until [`Self::end_rescue`].
+    fn rescue(
+        &mut self,
+        keys: &[String],
+        hostname: &str,
+        system: &System,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<State, Interrupted> {
+        if let Some(state) = self.lay(system, reporter)? {
+            return Ok(state);
+        }
+        self.end_rescue();
+        let started = self.ground.as_ref().ok_or(io::ErrorKind::NotFound.into()).and_then(|ground| {
+            ground.write("/root/.ssh/authorized_keys", &(keys.join("\n") + "\n"), 0o600)?;
+            ground.write("/etc/hostname", &format!("{hostname}\n"), 0o644)?;
+            ground.folder("/run/sshd")?;
+            rustix::system::sethostname(hostname.as_bytes())?;
+            let made = ground.run(
+                Path::new("/usr/bin/ssh-keygen"),
+                &["-A".to_owned()],
+                &[],
+                KEYS_LIMIT,
+                &AtomicBool::new(false),
+            )?;
+            if made.how != How::Exit(0) {
+                return Err(io::Error::other(format!("ssh-keygen: {}", made.output)));
+            }
+            ground.start(Path::new("/usr/sbin/sshd"), &["-D", "-e"])
+        });
+        match started {
+            Ok(sshd) => {
+                self.rescue = Some(sshd);
+                Ok(done("root can come in by SSH"))
+            }
+            Err(error) => Ok(State::Failed { error: format!("can't start the SSH server: {error}") }),
+        }
+    }
+
+    /// Makes the larger system usable, unless it is; answers what to report where that fails.
+    fn lay(&mut self, system: &System, reporter: &mut Reporter<'_>) -> Result<Option<State>, Interrupted> {
+        if self.ground.as_ref().is_some_and(|ground| ground.is(system)) {
+            return Ok(None);
+        }
+        match Ground::lay(system, self.region, reporter) {
+            Ok(ground) => {
+                self.ground = Some(ground);
+                Ok(None)
+            }
+            Err(SystemError::Interrupted(why)) => Err(why),
+            Err(error) => Ok(Some(State::Failed { error: error.to_string() })),
+        }
+    }
+
+    fn end_rescue(&mut self) {
+        if let Some(mut sshd) = self.rescue.take() {
+            system::end(&mut sshd);
+            rustix::fs::sync();
+        }
     }
 }
 
 fn done(detail: &str) -> State {
     State::Done { detail: detail.to_owned(), results: Vec::new() }
-}
-
-fn test(bench: &Bench) -> State {
-    let results = selftest::run(&bench.dev, &bench.disks);
-    let failed = results.iter().filter(|result| !result.passed).count();
-    State::Done { detail: format!("{} tests, {failed} failed", results.len()), results }
 }
 
 fn install(
@@ -206,6 +311,20 @@ struct Reporter<'a> {
 impl<'a> Reporter<'a> {
     fn new(region: &'a Region, task: &'a str) -> Self {
         Self { region, task, last: None }
+    }
+}
+
+impl Stage for Reporter<'_> {
+    fn script(&mut self, result: u64, now: ScriptState) -> Result<(), Interrupted> {
+        let progress = State::Script { result, now };
+        match self.region.report(&Report { task: self.task.to_owned(), progress })? {
+            Heard::Taken => Ok(()),
+            Heard::Stale => Err(Interrupted::Stale),
+        }
+    }
+
+    fn still(&mut self, what: &str) -> Result<(), Interrupted> {
+        self.tell(what, 0, 0)
     }
 }
 

@@ -5,7 +5,9 @@ mod support;
 
 use std::fs;
 
-use agent_protocol::{Assignment, EraseMode, Hello, ImageFormat, Progress, Report, Task};
+use agent_protocol::{
+    Assignment, EraseMode, Hello, ImageFormat, Parallel, Progress, Report, Script, ScriptState, Task,
+};
 use bessemer_agent::client::{ClientError, Region};
 use bessemer_agent::work::{self, Bench, End};
 use support::{Server, answer, hasty, installation, noise, ranged};
@@ -35,6 +37,23 @@ fn reports(server: &Server) -> Vec<Report> {
     posts.map(|r| serde_json::from_str(&r.body).unwrap()).collect()
 }
 
+fn tests() -> Task {
+    let script = |result, name: &str, disk: &str| Script {
+        result,
+        name: name.to_owned(),
+        text: None,
+        arguments: vec![disk.to_owned()],
+        timeout_s: 60,
+        parallel: Parallel::Alone,
+    };
+    let scripts = vec![
+        script(7, "bessemer-memory", ""),
+        script(8, "bessemer-disk", "vda"),
+        script(9, "bessemer-disk", "vdz"),
+    ];
+    Task::Run { scripts, system: None }
+}
+
 #[test]
 fn erase_test_install_restart_with_a_region_that_stumbles() {
     let (_folder, bench) = bench();
@@ -56,7 +75,7 @@ fn erase_test_install_restart_with_a_region_that_stumbles() {
             match asked {
                 1 => answer("200 OK", task("2", Task::Erase { mode: EraseMode::Full, disks: Vec::new() })),
                 2 => answer("502 Bad Gateway", ""),
-                3 => answer("200 OK", task("3", Task::Test)),
+                3 => answer("200 OK", task("3", tests())),
                 _ => {
                     let mut install = install.clone();
                     install.url = format!("http://{}/image", request.headers["host"]);
@@ -78,10 +97,18 @@ fn erase_test_install_restart_with_a_region_that_stumbles() {
                 Some((report.task, results.len()))
             }
             Progress::Failed { error } => panic!("{error}"),
-            Progress::Working { .. } => None,
+            Progress::Working { .. } | Progress::Script { .. } => None,
         })
         .collect();
-    assert_eq!(finished, [("2".to_owned(), 1), ("3".to_owned(), 3), ("4".to_owned(), 0)]);
+    assert_eq!(finished, [("2".to_owned(), 1), ("3".to_owned(), 0), ("4".to_owned(), 0)]);
+    let ended = |report: &Report| match &report.progress {
+        Progress::Script { result, now: ScriptState::Ended { exit_status, .. } } => {
+            Some((*result, *exit_status))
+        }
+        _ => None,
+    };
+    let ended: Vec<(u64, i32)> = reports(&server).iter().filter_map(ended).collect();
+    assert_eq!(ended, [(7, 0), (8, 0), (9, 1)], "the last names a disk that is not there");
     assert!(server.seen().iter().all(|r| r.headers["authorization"] == "Bearer secret"));
 }
 

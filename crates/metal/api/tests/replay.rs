@@ -10,7 +10,8 @@ use common::{Region, plaintext, region, signed};
 use http::header;
 use jiff::Timestamp;
 use lifecycle::Status;
-use model::{Credentials, Level, Link, SCOPE, ScriptResult, ScriptSet, Tag};
+use model::{Credentials, Level, Link, SCOPE, ScriptResult, ScriptSet, Stage, Tag};
+use scripts::{Hardware, Outcome};
 use serde::Deserialize;
 use serde_json::Value;
 use store::Batch;
@@ -51,11 +52,7 @@ const EXCEPTIONS: &[(&str, u16, &str)] = &[
     ("life024_release_locked", 0, "follows"),
     ("life_deploy001_mark_broken_unowned", 0, "administrators may"),
     ("life035_mark_broken", 0, "administrators may"),
-    ("life038_test_ready", 501, "not supported yet"),
-    ("life039_test_bad_script", 501, "not supported yet"),
-    ("life040_abort_test", 0, "follows"),
-    ("life041_rescue_mode", 501, "not supported yet"),
-    ("life042_exit_rescue_mode", 501, "not supported yet"),
+    ("life041_rescue_mode", 0, "recorded without a rack"),
     ("life_deploy002_link_subnet_auto_ready", 0, "not supported yet"),
     ("life_deploy003_set_storage_layout_lvm", 501, "not supported yet"),
     ("life_afterdeploy018_power_on_allocated", 409, "here it is Releasing, there it was New already"),
@@ -257,19 +254,24 @@ async fn recorded_region() -> Region {
             Some(Credentials { consumer: "c".to_owned(), token: "t".to_owned(), secret: "s".into() });
     })
     .await;
-    let set = |number, kind| ScriptSet {
+    let set = |number, stage| ScriptSet {
         number,
-        kind,
+        stage,
         started: Timestamp::now(),
         ended: None,
         results: vec![ScriptResult {
             number: 259,
             name: "50-maas-01-commissioning".to_owned(),
-            status: 2,
+            script: Some(1),
+            hardware: Hardware::Node,
+            outcome: Outcome::Passed,
             exit_status: Some(0),
-            started: Timestamp::now(),
+            arguments: Vec::new(),
+            parameters: serde_json::json!({}),
+            created: Timestamp::now(),
+            started: Some(Timestamp::now()),
             ended: Some(Timestamp::now()),
-            output: "{}".to_owned(),
+            suppressed: false,
         }],
     };
     let mac = "3c:4e:47:ed:8c:9f";
@@ -280,7 +282,7 @@ async fn recorded_region() -> Region {
         machine.disks[0].number = 80;
         machine.cpu_count = 8;
         machine.memory = 8192;
-        machine.results = vec![set(43, 0), set(44, 2)];
+        machine.results = vec![set(43, Stage::Commissioning), set(44, Stage::Testing)];
     })
     .await;
     let batch = Batch::new("test", "test").claim(SCOPE, "mac", mac, "8x8q3x");

@@ -30,7 +30,7 @@ pub struct Boot {
     pub machines: Machines,
     /// The images.
     pub images: images::Images,
-    /// Folder with `vmlinuz` and `initrd` of the ephemeral system.
+    /// Folder with `vmlinuz`, `initrd` and, if there is one, `system.squashfs` of the ephemeral system.
     pub ephemeral: PathBuf,
     /// This service's URL where a request does not tell, such as `http://10.20.0.1:5248`.
     pub base: String,
@@ -145,10 +145,11 @@ async fn ephemeral(
     request: Request,
 ) -> Response {
     let Some(attempt) = boot.machines.attempt(&token, from.ip()) else { return foreign() };
-    if !matches!(file.as_str(), "vmlinuz" | "initrd") {
+    if !matches!(file.as_str(), "vmlinuz" | "initrd" | "system.squashfs") {
         return (StatusCode::NOT_FOUND, "no such boot file\n").into_response();
     }
-    if let Some(system_id) = &attempt.value.system_id {
+    // The larger system comes after the hello: it is no step of a boot.
+    if let Some(system_id) = attempt.value.system_id.as_ref().filter(|_| file != "system.squashfs") {
         let _ = boot.machines.signal(system_id, Signal::System, Timestamp::now()).await;
     }
     send(boot.ephemeral.join(file), request).await

@@ -32,6 +32,9 @@ pub struct Flow {
     pub user_data: Option<Timestamp>,
     /// The machine itself reported a failure.
     pub failure: Option<String>,
+    /// Somebody gave up what was under way: nothing is, and the machine is to be off.
+    #[serde(default)]
+    pub stop: Option<Timestamp>,
 }
 
 /// Something the region saw a machine do.
@@ -71,6 +74,7 @@ impl Flow {
             done: None,
             user_data: None,
             failure: None,
+            stop: None,
         }
     }
 

@@ -16,5 +16,5 @@ pub mod plan;
 
 pub use flow::{Flow, Signal};
 pub use machine_status::Status;
-pub use moves::{IllegalMove, Moves};
+pub use moves::{IllegalMove, Moves, after_test};
 pub use plan::{Observed, Power, Step, plan};

@@ -39,6 +39,14 @@ impl Moves for Status {
     }
 }
 
+/// The state after passed tests: what it was before, or Ready where it was not good for anything (MAAS).
+pub fn after_test(before: Option<Status>) -> Status {
+    match before {
+        Some(before @ (Reserved | Allocated | Deployed | Ready)) => before,
+        _ => Ready,
+    }
+}
+
 fn successors(from: Status) -> &'static [Status] {
     match from {
         New => &[Commissioning, Testing, Missing, Ready, Retired, Broken, EnteringRescueMode],
@@ -119,6 +127,13 @@ mod tests {
     fn nothing_but_allocated_becomes_deploying() {
         for from in Status::all() {
             assert_eq!(from.may_become(Deploying), from == Allocated, "{from:?}");
+        }
+    }
+
+    #[test]
+    fn passed_tests_lead_somewhere_legal() {
+        for before in Status::all() {
+            assert!(Testing.may_become(after_test(Some(before))), "{before:?}");
         }
     }
 

@@ -39,6 +39,8 @@ pub struct Observed<'a> {
     pub status: Status,
     /// What has happened since it entered it.
     pub flow: &'a Flow,
+    /// The state that follows when what is under way is done.
+    pub next: Status,
     /// Power as the BMC last reported it.
     pub power: Option<Power>,
     /// Whether a BMC is known that can be told anything.
@@ -59,6 +61,8 @@ pub enum Bmc {
 pub enum Step {
     /// Restart into a boot over the network; from off, switch on.
     BootNetwork,
+    /// Switch on, from the disk.
+    PowerOn,
     /// Switch off.
     PowerOff,
     /// Ask the BMC whether the power is off; an error after `until`.
@@ -87,10 +91,11 @@ pub fn plan(seen: &Observed<'_>, now: Timestamp) -> Step {
         return Step::Fail(why.clone());
     }
     match seen.status {
-        Status::Commissioning => match seen.flow.done {
-            Some(_) => Step::Move(Status::Ready),
-            None => ephemeral(seen, now, "running the tests"),
-        },
+        Status::Commissioning => task(seen, now, "running commissioning scripts"),
+        Status::Testing => task(seen, now, "running the tests"),
+        Status::EnteringRescueMode => task(seen, now, "starting the rescue system"),
+        Status::ExitingRescueMode if seen.next == Status::Deployed => restart_from_disk(seen, now),
+        Status::ExitingRescueMode | Status::Releasing => off_then_on_to(seen, now),
         Status::Deploying => match (seen.flow.user_data, seen.flow.done) {
             (Some(_), _) => Step::Move(Status::Deployed),
             (None, Some(written)) => wait(
@@ -106,14 +111,54 @@ pub fn plan(seen: &Observed<'_>, now: Timestamp) -> Step {
             Some(done) if now >= done + AGENT_OFF_LIMIT && seen.flow.powered <= Some(done) => {
                 match (seen.bmc, seen.power) {
                     (Bmc::Known, Some(Power::On) | None) => try_power(seen, now, Step::PowerOff),
-                    _ => off_then_ready(seen, now),
+                    _ => off_then_on_to(seen, now),
                 }
             }
-            Some(_) => off_then_ready(seen, now),
+            Some(_) => off_then_on_to(seen, now),
             None => ephemeral(seen, now, "erasing the disks"),
         },
-        Status::Releasing => off_then_ready(seen, now),
+        _ => rest(seen, now),
+    }
+}
+
+/// Nothing is under way; where somebody gave it up, the machine is switched off, if its BMC does so.
+fn rest(seen: &Observed<'_>, now: Timestamp) -> Step {
+    match (seen.flow.stop, seen.bmc, seen.power) {
+        (Some(_), Bmc::Known, Some(Power::On) | None) if seen.flow.power_failures < POWER_ATTEMPTS => {
+            match seen.flow.powered {
+                None => try_power(seen, now, Step::PowerOff),
+                Some(powered) if now < powered + POWER_OFF_LIMIT => {
+                    Step::ConfirmOff { until: powered + POWER_OFF_LIMIT }
+                }
+                Some(_) => Step::Rest,
+            }
+        }
         _ => Step::Rest,
+    }
+}
+
+/// What the agent does in the ephemeral system, and then the next state.
+fn task(seen: &Observed<'_>, now: Timestamp, what: &str) -> Step {
+    match seen.flow.done {
+        Some(_) => Step::Move(seen.next),
+        None => ephemeral(seen, now, what),
+    }
+}
+
+/// Off, confirmed, and on again; where no BMC is known, the agent does it.
+fn restart_from_disk(seen: &Observed<'_>, now: Timestamp) -> Step {
+    match (seen.bmc, seen.flow.done) {
+        (_, Some(_)) => Step::Move(seen.next),
+        (Bmc::Manual, None) => wait(
+            "waiting for the agent to restart the machine",
+            seen.flow.since + AGENT_OFF_LIMIT,
+            now,
+            "no BMC is known, and the agent did not answer: restart the machine by hand",
+        ),
+        (Bmc::Known, None) => match off(seen, now) {
+            None => try_power(seen, now, Step::PowerOn),
+            Some(step) => step,
+        },
     }
 }
 
@@ -164,21 +209,31 @@ fn power(seen: &Observed<'_>, now: Timestamp) -> Step {
     }
 }
 
-fn off_then_ready(seen: &Observed<'_>, now: Timestamp) -> Step {
-    match (seen.bmc, seen.power) {
-        (Bmc::Manual, _) | (_, Some(Power::Off)) => Step::Move(Status::Ready),
+fn off_then_on_to(seen: &Observed<'_>, now: Timestamp) -> Step {
+    match seen.bmc {
+        Bmc::Manual => Step::Move(seen.next),
+        Bmc::Known => off(seen, now).unwrap_or(Step::Move(seen.next)),
+    }
+}
+
+/// What is to be done until the BMC says that the power is off; `None` when it has.
+fn off(seen: &Observed<'_>, now: Timestamp) -> Option<Step> {
+    match seen.power {
+        Some(Power::Off) => None,
         _ if seen.flow.powered.is_none() || seen.flow.power_failures > 0 => {
-            try_power(seen, now, Step::PowerOff)
+            Some(try_power(seen, now, Step::PowerOff))
         }
-        _ => match wait(
-            "",
-            seen.flow.last_sign() + POWER_OFF_LIMIT,
-            now,
-            "the BMC has not confirmed that the power is off: check its address and credentials, then release again",
-        ) {
-            Step::Wait { until, .. } => Step::ConfirmOff { until },
-            too_late => too_late,
-        },
+        _ => Some(
+            match wait(
+                "",
+                seen.flow.last_sign() + POWER_OFF_LIMIT,
+                now,
+                "the BMC has not confirmed that the power is off: check its address and credentials, then try again",
+            ) {
+                Step::Wait { until, .. } => Step::ConfirmOff { until },
+                too_late => too_late,
+            },
+        ),
     }
 }
 
@@ -230,13 +285,24 @@ mod tests {
         )
     }
 
+    fn seen(status: Status, flow: &Flow, power: Option<Power>) -> Observed<'_> {
+        let next = match status {
+            Status::Testing => Status::Allocated,
+            Status::EnteringRescueMode => Status::RescueMode,
+            Status::ExitingRescueMode => Status::Deployed,
+            _ => Status::Ready,
+        };
+        Observed { status, flow, next, power, bmc: Bmc::Known }
+    }
+
     proptest! {
         /// Whatever was seen, a planned move is one that MAAS knows, and every wait is in the future.
         #[test]
-        fn moves_are_legal_and_waits_end(flow in flows(), status in 0i64..23, on in any::<Option<bool>>(), now in 0i64..5000) {
+        fn moves_are_legal_and_waits_end(flow in flows(), status in 0i64..23, on in any::<Option<bool>>(), now in 0i64..5000, stop in any::<bool>()) {
+            let flow = Flow { stop: stop.then(|| at(0)), ..flow };
             let status = Status::from(status);
             let power = on.map(|on| if on { Power::On } else { Power::Off });
-            match plan(&Observed { status, flow: &flow, power, bmc: Bmc::Known }, at(now)) {
+            match plan(&seen(status, &flow, power), at(now)) {
                 Step::Move(to) => prop_assert!(status.may_become(to)),
                 Step::Fail(why) => { prop_assert!(status.failed().is_some()); prop_assert!(!why.is_empty()); }
                 Step::Wait { until, .. } | Step::ConfirmOff { until } => prop_assert!(until > at(now)),
@@ -248,16 +314,40 @@ mod tests {
         #[test]
         fn ready_means_erased(flow in flows(), now in 0i64..5000) {
             let flow = Flow { done: None, ..flow };
-            let step = plan(&Observed { status: Status::DiskErasing, flow: &flow, power: Some(Power::Off), bmc: Bmc::Known }, at(now));
+            let step = plan(&seen(Status::DiskErasing, &flow, Some(Power::Off)), at(now));
             prop_assert_ne!(step, Step::Move(Status::Ready));
+        }
+
+        /// Nobody who is at rest is switched, unless something was given up; and nobody is switched on then.
+        #[test]
+        fn rest_is_rest(flow in flows(), status in 0i64..23, on in any::<Option<bool>>(), now in 0i64..5000, stop in any::<bool>()) {
+            let status = Status::from(status);
+            prop_assume!(status.failed().is_none());
+            let flow = Flow { stop: stop.then(|| at(0)), ..flow };
+            let power = on.map(|on| if on { Power::On } else { Power::Off });
+            let step = plan(&seen(status, &flow, power), at(now));
+            let off = stop && power != Some(Power::Off) && matches!(step, Step::PowerOff | Step::ConfirmOff { .. } | Step::Wait { .. });
+            prop_assert!(step == Step::Rest || off, "{step:?}");
         }
     }
 
     #[test]
     fn a_machine_that_never_boots_is_named_within_90_seconds() {
         let flow = Flow { powered: Some(at(5)), ..Flow::start(at(0)) };
-        let seen =
-            Observed { status: Status::Deploying, flow: &flow, power: Some(Power::On), bmc: Bmc::Known };
-        assert!(matches!(plan(&seen, at(90)), Step::Fail(why) if why.contains("DHCP")));
+        let step = plan(&seen(Status::Deploying, &flow, Some(Power::On)), at(90));
+        assert!(matches!(step, Step::Fail(why) if why.contains("DHCP")));
+    }
+
+    /// A deployed machine that leaves rescue mode is off for a moment, and then boots its disk.
+    #[test]
+    fn a_rescued_machine_is_switched_off_and_on() {
+        let mut flow = Flow::start(at(0));
+        let step = |flow: &Flow, power| plan(&seen(Status::ExitingRescueMode, flow, Some(power)), at(10));
+        assert_eq!(step(&flow, Power::On), Step::PowerOff);
+        flow.powered = Some(at(1));
+        assert!(matches!(step(&flow, Power::On), Step::ConfirmOff { .. }));
+        assert_eq!(step(&flow, Power::Off), Step::PowerOn);
+        flow.done = Some(at(2));
+        assert_eq!(step(&flow, Power::On), Step::Move(Status::Deployed));
     }
 }

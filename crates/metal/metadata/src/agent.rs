@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use agent_protocol::{Assignment, Hello, Progress, Report, Task};
+use agent_protocol::{Assignment, Hello, Progress, Report, ScriptState, Task};
 use axum::{
     Json, Router,
     extract::{ConnectInfo, DefaultBodyLimit, State},
@@ -18,11 +18,12 @@ use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use lifecycle::{Signal, Status};
 use model::{
-    BootAttempt, BootResource, ChangeError, Level, Machine, Machines, SCOPE, ScriptResult, ScriptSet, Subnet,
+    BootAttempt, BootResource, ChangeError, Level, Machine, Machines, SCOPE, ScriptOutput, Stage, Subnet,
 };
-use store::{Batch, CommitError, Stored};
+use scripts::{INVENTORY, Outcome, outcome};
+use store::{Batch, CommitError, Store, Stored};
 
-use crate::task;
+use crate::task::{self, Means, SystemFile};
 
 /// How long a question for a task is held open.
 const HOLD: Duration = Duration::from_secs(20);
@@ -36,6 +37,8 @@ pub struct Agents {
     pub machines: Machines,
     /// The boot service's URL, where a request does not tell.
     pub base: String,
+    /// The larger ephemeral system, if there is one.
+    pub system: Option<SystemFile>,
 }
 
 /// Why an agent is refused.
@@ -116,7 +119,7 @@ impl Agents {
                     Err(error) => return Err(error.into()),
                 },
             };
-            let store = self.machines.store().clone();
+            let (store, scripts) = (self.machines.store().clone(), self.machines.scripts());
             return Ok(self
                 .machines
                 .change::<Refusal>("agent", "machine.hello", &id, |machine, mut batch| {
@@ -138,6 +141,13 @@ impl Agents {
                     if machine.status == Status::New {
                         machine.enter(Status::Commissioning, now);
                     }
+                    if machine.status == Status::Commissioning {
+                        batch = self.inventoried(&store, &scripts, &id, machine, hello, batch);
+                    }
+                    // A machine that was restarted is not in its rescue system any more.
+                    if machine.status == Status::RescueMode {
+                        machine.flow.done = None;
+                    }
                     "on".clone_into(&mut machine.power_state);
                     machine.note(Signal::Hello, now);
                     machine.note(Signal::Progress, now);
@@ -145,6 +155,28 @@ impl Agents {
                 })
                 .await?);
         }
+    }
+
+    /// Plans what is to run on what the inventory shows, and keeps the inventory as the result of its script.
+    fn inventoried(
+        &self,
+        store: &Store,
+        scripts: &[(String, scripts::Script)],
+        id: &str,
+        machine: &mut Machine,
+        hello: &Hello,
+        batch: Batch,
+    ) -> Batch {
+        let planned = model::ops::plan_all(store, scripts, id, machine, batch.clone());
+        let batch = planned.unwrap_or_else(|bad| {
+            machine.flow.failure = Some(bad.to_string());
+            batch
+        });
+        let own = machine.to_run(Stage::Commissioning).find(|result| result.name == INVENTORY);
+        let Some(number) = own.map(|result| result.number) else { return batch };
+        machine.note_result(number, Outcome::Passed, Some(0), Timestamp::now());
+        let inventory = format!("{:#}", hello.inventory);
+        ScriptOutput::new(&inventory, "").keep(store, id, number, batch)
     }
 
     fn known(&self, mac: &str, hello: &Hello) -> Result<Option<String>, Refusal> {
@@ -180,8 +212,19 @@ impl Agents {
     }
 
     fn assignment(&self, id: &str, machine: &Machine, base: &str, token: &str) -> Result<Assignment, String> {
-        let images = self.machines.store().list::<BootResource>(SCOPE);
-        task::of(id, machine, &images, base, token)
+        let store = self.machines.store();
+        task::of(
+            id,
+            machine,
+            &Means {
+                images: &store.list::<BootResource>(SCOPE),
+                scripts: &self.machines.scripts(),
+                system: self.system.as_ref(),
+                keys: &self.machines.rescuers(machine),
+                base,
+                token,
+            },
+        )
     }
 
     /// The task of a machine; where it can't be given, the machine fails and is switched off.
@@ -216,68 +259,125 @@ impl Agents {
         if let Progress::Failed { error } = &report.progress {
             self.machines.event(Level::Error, id, "Agent failed", &sentence(error), None).await;
         }
+        let store = self.machines.store().clone();
         self.machines
             .change("agent", "machine.report", id, |machine, batch| {
                 if !current(machine) {
                     return Err(Refusal::Stale);
                 }
-                match &report.progress {
-                    Progress::Working { step, done, total } => {
-                        machine.note(Signal::Progress, now);
-                        machine.timeline.note(match total {
-                            0 => sentence(step),
-                            total => format!("{}: {} %", sentence(step), done.saturating_mul(100) / total),
-                        });
-                    }
-                    Progress::Done { detail, results } => {
-                        // Said again where the answer was lost.
-                        if machine.flow.done.is_none() {
-                            keep_results(machine, results, now);
-                        }
-                        machine.timeline.note(sentence(detail));
-                        if let Some(bad) = results.iter().find(|r| !r.passed) {
-                            machine.flow.failure = Some(format!("{} failed: {}", bad.name, bad.output));
-                        } else {
-                            machine.netboot = machine.netboot && machine.status != Status::Deploying;
-                            machine.note(Signal::Done, now);
-                        }
-                    }
-                    Progress::Failed { error } => machine.flow.failure = Some(sentence(error)),
-                }
-                Ok(batch)
+                Ok(note(&store, id, machine, &report.progress, now, batch))
             })
             .await?;
         Ok(())
     }
 }
 
-fn keep_results(machine: &mut Machine, results: &[agent_protocol::TaskResult], now: Timestamp) {
-    if results.is_empty() {
-        return;
+/// Records what an agent says of its present task.
+fn note(
+    store: &Store,
+    id: &str,
+    machine: &mut Machine,
+    progress: &Progress,
+    now: Timestamp,
+    batch: Batch,
+) -> Batch {
+    match progress {
+        Progress::Working { step, done, total } => {
+            machine.note(Signal::Progress, now);
+            machine.timeline.note(match total {
+                0 => sentence(step),
+                total => format!("{}: {} %", sentence(step), done.saturating_mul(100) / total),
+            });
+            batch
+        }
+        Progress::Script { result, now: state } => {
+            machine.note(Signal::Progress, now);
+            script(store, id, machine, *result, state, now, batch)
+        }
+        Progress::Done { detail, results } => {
+            // Said again where the answer was lost.
+            let batch = if machine.flow.done.is_none() && !results.is_empty() {
+                let outcome = |passed| if passed { Outcome::Passed } else { Outcome::Failed };
+                let told = results.iter().map(|result| (result.name.clone(), outcome(result.passed)));
+                let numbers = machine.keep_results(Stage::Release, told, now);
+                numbers.iter().zip(results).fold(batch, |batch, (number, result)| {
+                    ScriptOutput::new(&result.output, "").keep(store, id, *number, batch)
+                })
+            } else {
+                batch
+            };
+            machine.timeline.note(sentence(detail));
+            if let Some(why) = failure(store, id, machine, results) {
+                machine.flow.failure = Some(why);
+            } else {
+                machine.netboot = machine.netboot && machine.status != Status::Deploying;
+                machine.note(Signal::Done, now);
+            }
+            batch
+        }
+        Progress::Failed { error } => {
+            machine.flow.failure = Some(sentence(error));
+            batch
+        }
     }
-    let first = machine.results.iter().map(|set| set.number).max().unwrap_or(0) + 1;
-    let started = machine.flow.since;
-    machine.results.push(ScriptSet {
-        number: first,
-        kind: if machine.status == Status::Commissioning { 2 } else { 1 },
-        started,
-        ended: Some(now),
-        results: results
-            .iter()
-            .zip(first..)
-            .map(|(result, number)| ScriptResult {
-                number,
-                name: result.name.clone(),
-                status: if result.passed { 2 } else { 3 },
-                exit_status: Some(i32::from(!result.passed)),
-                started,
-                ended: Some(now),
-                output: result.output.chars().take(64 << 10).collect(),
-            })
-            .collect(),
-    });
-    let surplus = machine.results.len().saturating_sub(10);
-    machine.results.drain(..surplus);
+}
+
+/// Records how a script stands.
+fn script(
+    store: &Store,
+    id: &str,
+    machine: &mut Machine,
+    result: u64,
+    state: &ScriptState,
+    now: Timestamp,
+    batch: Batch,
+) -> Batch {
+    let (outcome, exit_status, said) = match state {
+        ScriptState::Running => (Outcome::Running, None, None),
+        ScriptState::Ended { exit_status, output, result } => {
+            let outcome = outcome::judge(*exit_status, result);
+            (outcome, Some(*exit_status), Some(ScriptOutput::new(output, result)))
+        }
+        ScriptState::TimedOut { output } => (Outcome::TimedOut, None, Some(ScriptOutput::new(output, ""))),
+    };
+    let changed = machine.note_result(result, outcome, exit_status, now);
+    let name = machine.result_mut(result).map(|result| result.name.clone()).unwrap_or_default();
+    match (changed, said) {
+        (true, Some(said)) => {
+            machine.timeline.note(format!("{name}: {}", outcome.label()));
+            said.keep(store, id, result, batch)
+        }
+        (true, None) => {
+            machine.timeline.note(name);
+            batch
+        }
+        (false, _) => batch,
+    }
+}
+
+/// Why a finished task is no success.
+fn failure(
+    store: &Store,
+    id: &str,
+    machine: &Machine,
+    results: &[agent_protocol::TaskResult],
+) -> Option<String> {
+    if let Some(bad) = results.iter().find(|result| !result.passed) {
+        return Some(format!("{} failed: {}", bad.name, sentence(&bad.output)));
+    }
+    let stage = match machine.status {
+        Status::Commissioning => Stage::Commissioning,
+        Status::Testing => Stage::Testing,
+        _ => return None,
+    };
+    let bad = machine.bad_result(stage)?;
+    let output = store.get::<ScriptOutput>(SCOPE, &ScriptOutput::id(id, bad.number));
+    let output = output.map(|output| output.value.output.clone()).unwrap_or_default();
+    let last = output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    Some(match last {
+        "" => format!("{}: {}", bad.name, bad.outcome.label()),
+        last => format!("{} {}: {}", bad.name, bad.outcome.label().to_lowercase(), sentence(last)),
+    })
 }
 
 /// The SMBIOS UUID of a hello, lower case; what is no UUID is none.

@@ -16,3 +16,4 @@ mod task;
 
 pub use agent::Agents;
 pub use cloud_init::CloudInit;
+pub use task::SystemFile;

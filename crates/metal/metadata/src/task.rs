@@ -2,38 +2,103 @@
 
 use std::sync::Arc;
 
-use agent_protocol::{AfterInstall, Assignment, FileToWrite, ImageFormat, Install, Task};
+use agent_protocol::{
+    AfterInstall, Assignment, FileToWrite, ImageFormat, Install, Parallel, Script, System, Task,
+};
 use lifecycle::Status;
-use model::{BootResource, Credentials, Machine};
+use model::{BootResource, Credentials, Machine, ScriptResult, Stage};
+use secrets::Secret;
 use store::Stored;
 
 /// Pause between two questions of an agent that has nothing to do.
 const RETRY_MS: u64 = 500;
 
-/// The task of a machine by its state. `base` is the boot service's URL and `token` that of the boot attempt.
+/// What a task is made of, beside the machine.
+#[derive(Debug)]
+pub struct Means<'a> {
+    /// The images there are.
+    pub images: &'a [Arc<Stored<BootResource>>],
+    /// The scripts there are, by name.
+    pub scripts: &'a [(String, scripts::Script)],
+    /// The larger ephemeral system, if the region has one.
+    pub system: Option<&'a SystemFile>,
+    /// Public keys of the machine's owner, and of those who look after it.
+    pub keys: &'a [String],
+    /// The boot service's URL.
+    pub base: &'a str,
+    /// The token of the boot attempt.
+    pub token: &'a str,
+}
+
+/// The larger ephemeral system, as a file of the region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemFile {
+    /// SHA-256, hex.
+    pub sha256: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// The task of a machine by its state.
 ///
 /// # Errors
 /// A sentence, where the state asks for something that cannot be given: the machine fails with it.
-pub fn of(
-    system_id: &str,
-    machine: &Machine,
-    images: &[Arc<Stored<BootResource>>],
-    base: &str,
-    token: &str,
-) -> Result<Assignment, String> {
+pub fn of(system_id: &str, machine: &Machine, means: &Means<'_>) -> Result<Assignment, String> {
     let task = match (machine.status, machine.flow.done) {
-        (Status::Commissioning, None) => Task::Test,
+        (Status::Commissioning, None) => run(machine, Stage::Commissioning, means)?,
+        (Status::Testing, None) => run(machine, Stage::Testing, means)?,
+        (Status::EnteringRescueMode | Status::RescueMode, None) => Task::Rescue {
+            keys: means.keys.to_vec(),
+            hostname: machine.hostname.clone(),
+            system: system(means)?,
+        },
         (Status::DiskErasing, None) => {
             Task::Erase { mode: machine.erase.unwrap_or(agent_protocol::EraseMode::Quick), disks: Vec::new() }
         }
-        (Status::Deploying, None) => {
-            Task::Install(Box::new(install(system_id, machine, images, base, token)?))
-        }
-        (Status::Deploying, Some(_)) => Task::Restart,
-        (Status::New | Status::Testing, _) => Task::Wait { retry_ms: RETRY_MS },
+        (Status::Deploying, None) => Task::Install(Box::new(install(system_id, machine, means)?)),
+        // What is on the disk is what it is for.
+        (Status::Deploying, Some(_)) | (Status::Deployed, _) => Task::Restart,
+        (Status::ExitingRescueMode, _) if machine.next_status() == Status::Deployed => Task::Restart,
+        (Status::New | Status::Commissioning | Status::Testing, _) => Task::Wait { retry_ms: RETRY_MS },
+        (Status::EnteringRescueMode | Status::RescueMode, Some(_)) => Task::Wait { retry_ms: RETRY_MS },
         _ => Task::PowerOff,
     };
     Ok(Assignment { id: id(machine), task })
+}
+
+/// What is still to run of a stage.
+fn run(machine: &Machine, stage: Stage, means: &Means<'_>) -> Result<Task, String> {
+    let scripts: Vec<Script> =
+        machine.to_run(stage).map(|result| script(result, means)).collect::<Result<_, _>>()?;
+    let texts = scripts.iter().any(|script| script.text.is_some());
+    let system = if texts { Some(system(means)?) } else { None };
+    Ok(Task::Run { scripts, system })
+}
+
+fn script(result: &ScriptResult, means: &Means<'_>) -> Result<Script, String> {
+    let kept = means.scripts.iter().find(|(name, _)| *name == result.name).map(|(_, script)| script);
+    let kept =
+        kept.ok_or_else(|| format!("the script {} has been deleted: start again without it", result.name))?;
+    Ok(Script {
+        result: result.number,
+        name: result.name.clone(),
+        text: Some(kept.text()).filter(|text| !text.is_empty()).map(str::to_owned),
+        arguments: result.arguments.iter().map(Secret::expose).map(str::to_owned).collect(),
+        timeout_s: kept.timeout,
+        parallel: match kept.parallel {
+            scripts::Parallel::Disabled => Parallel::Alone,
+            scripts::Parallel::Instance => Parallel::Instances,
+            scripts::Parallel::Any => Parallel::Any,
+        },
+    })
+}
+
+fn system(means: &Means<'_>) -> Result<System, String> {
+    let SystemFile { sha256, size } = means
+        .system
+        .ok_or("this region has no system.squashfs beside its ephemeral system: build one, then try again")?;
+    let url = format!("{}/boot/{}/system.squashfs", means.base, means.token);
+    Ok(System { url, sha256: sha256.clone(), size: *size })
 }
 
 /// The id of a machine's present task: it names the state's entry, so a report of an earlier round is told apart.
@@ -41,13 +106,8 @@ pub fn id(machine: &Machine) -> String {
     format!("{}-{}", machine.status.word(), machine.flow.since.as_millisecond())
 }
 
-fn install(
-    system_id: &str,
-    machine: &Machine,
-    images: &[Arc<Stored<BootResource>>],
-    base: &str,
-    token: &str,
-) -> Result<Install, String> {
+fn install(system_id: &str, machine: &Machine, means: &Means<'_>) -> Result<Install, String> {
+    let Means { images, base, token, .. } = means;
     let wanted = format!("{}/{}", machine.osystem, machine.distro_series);
     let file = images
         .iter()

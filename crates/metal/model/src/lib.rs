@@ -19,6 +19,7 @@ mod machine;
 mod machines;
 mod network;
 pub mod ops;
+pub mod results;
 pub mod setup;
 
 pub use access::{ApiToken, Setting, SshKey, User};
@@ -26,14 +27,13 @@ pub use boot::{BootAttempt, Purpose};
 pub use event::{Event, Level};
 pub use image::{BootResource, ImageFile, ImageSet};
 pub use inventory::absorb;
-pub use machine::{
-    Credentials, Disk, HardwareInfo, Link, Machine, Nic, Power, ScriptResult, ScriptSet, Waiting,
-};
+pub use machine::{Credentials, Disk, HardwareInfo, Link, Machine, Nic, Power, Waiting};
 pub use machines::{ChangeError, Machines, next_id, pick_id};
 pub use network::{
     DnsRecord, DnsResource, Domain, Fabric, IpRange, Lease, Pool, RangeKind, ReservedAddress, Space, Subnet,
     Tag, Vlan, Zone,
 };
+pub use results::{ScriptOutput, ScriptResult, ScriptSet, Stage};
 
 /// The scope of a region's documents.
 pub const SCOPE: &str = "region";

@@ -10,6 +10,8 @@ use secrets::Secret;
 use serde::{Deserialize, Serialize};
 use store::Document;
 
+use crate::results::{self, ScriptSet, Stage, Wanted};
+
 /// A physical machine; id: its six-character system id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
@@ -88,8 +90,12 @@ pub struct Machine {
     pub disks: Vec<Disk>,
     /// Vendor and model.
     pub hardware: HardwareInfo,
-    /// Results of scripts by kind: commissioning, testing, installation.
+    /// What scripts came to.
+    #[serde(default, deserialize_with = "results::readable")]
     pub results: Vec<ScriptSet>,
+    /// What it is to run while it is commissioned.
+    #[serde(default)]
+    pub scripts: Wanted,
 
     /// When it was first seen.
     pub created: Timestamp,
@@ -204,40 +210,6 @@ pub struct Disk {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct HardwareInfo(pub BTreeMap<String, String>);
 
-/// Results of one run of scripts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ScriptSet {
-    /// Number.
-    pub number: u64,
-    /// MAAS's kind: 0 commissioning, 1 installation, 2 testing.
-    pub kind: u8,
-    /// When it began.
-    pub started: Timestamp,
-    /// When it ended.
-    pub ended: Option<Timestamp>,
-    /// Results.
-    pub results: Vec<ScriptResult>,
-}
-
-/// Result of one script.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ScriptResult {
-    /// Number.
-    pub number: u64,
-    /// Name.
-    pub name: String,
-    /// MAAS's script status: 0 pending, 1 running, 2 passed, 3 failed.
-    pub status: u8,
-    /// Exit status.
-    pub exit_status: Option<i32>,
-    /// When it began.
-    pub started: Timestamp,
-    /// When it ended.
-    pub ended: Option<Timestamp>,
-    /// Output.
-    pub output: String,
-}
-
 impl Machine {
     /// A machine as it is when first seen.
     pub fn new(hostname: String, now: Timestamp) -> Self {
@@ -278,6 +250,7 @@ impl Machine {
             disks: Vec::new(),
             hardware: HardwareInfo::default(),
             results: Vec::new(),
+            scripts: Wanted::default(),
             created: now,
             updated: now,
         }
@@ -285,6 +258,7 @@ impl Machine {
 
     /// Moves to another state with a new flow; the timeline begins a phase where something is under way.
     pub fn enter(&mut self, status: Status, now: Timestamp) {
+        self.abort_scripts(now);
         self.status = status;
         self.flow = Flow::start(now);
         self.waiting = None;
@@ -295,9 +269,36 @@ impl Machine {
         }
     }
 
+    /// Moves to another state while the agent goes on: what has happened since the machine was switched on still holds.
+    pub fn go_on(&mut self, status: Status, now: Timestamp) {
+        self.flow = Flow { since: now, done: None, failure: None, ..self.flow.clone() };
+        self.waiting = None;
+        if status == Status::Testing {
+            self.previous_status = Some(self.status);
+            self.timeline.begin("tests", now);
+        } else {
+            self.flow.done = Some(now);
+            self.timeline.finish(now, "");
+        }
+        self.status = status;
+    }
+
+    /// The state that follows when what is under way is done.
+    pub fn next_status(&self) -> Status {
+        match self.status {
+            Status::Commissioning if self.to_run(Stage::Testing).next().is_some() => Status::Testing,
+            Status::Testing => lifecycle::after_test(self.previous_status),
+            Status::EnteringRescueMode => Status::RescueMode,
+            Status::ExitingRescueMode => self.previous_status.unwrap_or(Status::Ready),
+            Status::Deploying => Status::Deployed,
+            _ => Status::Ready,
+        }
+    }
+
     /// Gives up what is under way.
     pub fn fail(&mut self, why: &str, now: Timestamp) {
         let Some(status) = self.status.failed() else { return };
+        self.abort_scripts(now);
         self.timeline.fail(now, why);
         self.status = status;
         self.flow = Flow::start(now);
@@ -317,6 +318,8 @@ impl Machine {
             Signal::Hello => match self.status {
                 Status::Deploying => "image",
                 Status::DiskErasing => "erase",
+                Status::Commissioning => "inventory",
+                Status::EnteringRescueMode => "rescue system",
                 _ => "tests",
             },
             Signal::Done if self.status == Status::Deploying => "first boot",

@@ -202,6 +202,18 @@ impl Machines {
         })
     }
 
+    /// Public SSH keys of those who may come into a machine's rescue system: its owner, or administrators where it has
+    /// none.
+    pub fn rescuers(&self, machine: &Machine) -> Vec<String> {
+        if machine.owner.is_some() {
+            return self.keys_of(machine);
+        }
+        let admin =
+            |user: &str| self.store.get::<crate::User>(SCOPE, user).is_some_and(|user| user.value.admin);
+        let keys = self.store.list::<crate::SshKey>(SCOPE);
+        keys.iter().filter(|key| admin(&key.value.user)).map(|key| key.value.key.clone()).collect()
+    }
+
     /// Public SSH keys of a machine's owner.
     pub fn keys_of(&self, machine: &Machine) -> Vec<String> {
         self.store

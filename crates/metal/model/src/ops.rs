@@ -11,9 +11,12 @@ use lifecycle::{IllegalMove, Moves, Status};
 use secrets::Secret;
 use store::{Batch, CommitError, Store, Stored};
 
+use scripts::Script;
+
 use crate::{
     BootResource, ChangeError, Credentials, IpRange, Lease, Level, Link, Machine, Machines, Nic, SCOPE,
-    Subnet,
+    ScriptOutput, Stage, Subnet,
+    results::{BadParameter, Wanted},
 };
 
 /// Who asks.
@@ -54,6 +57,12 @@ pub enum OpError {
     /// The store could not write: 503.
     #[error(transparent)]
     Store(CommitError),
+}
+
+impl From<BadParameter> for OpError {
+    fn from(bad: BadParameter) -> Self {
+        Self::Invalid { field: bad.parameter, message: bad.why.to_string() }
+    }
 }
 
 impl From<ChangeError<Self>> for OpError {
@@ -178,14 +187,70 @@ impl Machines {
         .await
     }
 
-    /// Starts commissioning.
-    pub async fn commission(&self, actor: &Actor, system_id: &str) -> Changed {
+    /// Starts commissioning with these scripts.
+    pub async fn commission(&self, actor: &Actor, system_id: &str, wanted: &Wanted) -> Changed {
+        let (known, store) = (self.scripts(), self.store().clone());
         self.act(actor, "machine.commission", system_id, |machine, batch| {
             allowed(actor, machine)?;
             machine.status.check(Status::Commissioning)?;
             machine.netboot = true;
             machine.error_description.clear();
             machine.enter(Status::Commissioning, Timestamp::now());
+            machine.scripts = wanted.clone();
+            Ok(plan_all(&store, &known, system_id, machine, batch)?)
+        })
+        .await
+    }
+
+    /// Starts tests; the machine becomes afterwards what it is now.
+    pub async fn test(&self, actor: &Actor, system_id: &str, wanted: &Wanted) -> Changed {
+        let (known, store) = (self.scripts(), self.store().clone());
+        self.act(actor, "machine.test", system_id, |machine, batch| {
+            allowed(actor, machine)?;
+            machine.status.check(Status::Testing)?;
+            let now = Timestamp::now();
+            machine.error_description.clear();
+            machine.previous_status = Some(machine.status);
+            machine.enter(Status::Testing, now);
+            let gone = machine.plan_scripts(Stage::Testing, &known, wanted, now)?;
+            let destroys = |result: &crate::ScriptResult| {
+                known.iter().any(|(name, script)| *name == result.name && script.destructive)
+            };
+            if machine.previous_status == Some(Status::Deployed)
+                && let Some(one) = machine.to_run(Stage::Testing).find(|result| destroys(result))
+            {
+                return Err(OpError::Invalid {
+                    field: "testing_scripts".to_owned(),
+                    message: format!("{} destroys what is on the disks of a deployed machine.", one.name),
+                });
+            }
+            Ok(ScriptOutput::forget(&store, system_id, &gone, batch))
+        })
+        .await
+    }
+
+    /// Starts the rescue system on a machine, from its state of now.
+    pub async fn rescue(&self, actor: &Actor, system_id: &str) -> Changed {
+        self.act(actor, "machine.rescue_mode", system_id, |machine, batch| {
+            allowed(actor, machine)?;
+            machine.status.check(Status::EnteringRescueMode)?;
+            if machine.status != Status::FailedEnteringRescueMode {
+                machine.previous_status = Some(machine.status);
+            }
+            machine.error_description.clear();
+            machine.enter(Status::EnteringRescueMode, Timestamp::now());
+            Ok(batch)
+        })
+        .await
+    }
+
+    /// Ends rescue mode: the machine becomes again what it was.
+    pub async fn exit_rescue(&self, actor: &Actor, system_id: &str) -> Changed {
+        self.act(actor, "machine.exit_rescue_mode", system_id, |machine, batch| {
+            allowed(actor, machine)?;
+            machine.status.check(Status::ExitingRescueMode)?;
+            machine.error_description.clear();
+            machine.enter(Status::ExitingRescueMode, Timestamp::now());
             Ok(batch)
         })
         .await
@@ -199,7 +264,11 @@ impl Machines {
                 Status::Commissioning => Status::New,
                 Status::Deploying => Status::Allocated,
                 Status::DiskErasing => Status::FailedDiskErasing,
-                Status::Testing => machine.previous_status.unwrap_or(Status::Ready),
+                // Tests at the end of commissioning are part of it.
+                Status::Testing => match machine.previous_status {
+                    Some(Status::Commissioning) | None => Status::Ready,
+                    Some(before) => before,
+                },
                 other => {
                     return Err(OpError::State(format!(
                         "Cannot abort in current state: node {system_id} is in state {}.",
@@ -207,7 +276,9 @@ impl Machines {
                     )));
                 }
             };
-            machine.enter(next, Timestamp::now());
+            let now = Timestamp::now();
+            machine.enter(next, now);
+            machine.flow.stop = Some(now);
             Ok(batch)
         })
         .await
@@ -331,6 +402,23 @@ impl Machines {
         names.dedup();
         names
     }
+}
+
+/// Records what a machine runs while it is commissioned; at its hello again, when its disks are known.
+///
+/// # Errors
+/// [`BadParameter`].
+pub fn plan_all(
+    store: &Store,
+    known: &[(String, Script)],
+    system_id: &str,
+    machine: &mut Machine,
+    batch: Batch,
+) -> Result<Batch, BadParameter> {
+    let (wanted, now) = (machine.scripts.clone(), Timestamp::now());
+    let mut gone = machine.plan_scripts(Stage::Commissioning, known, &wanted, now)?;
+    gone.extend(machine.plan_scripts(Stage::Testing, known, &wanted, now)?);
+    Ok(ScriptOutput::forget(store, system_id, &gone, batch))
 }
 
 /// The wanted state of a lock.

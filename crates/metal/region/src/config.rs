@@ -26,7 +26,8 @@ pub struct Config {
     /// Where boot HTTP listens.
     #[serde(default = "default_boot")]
     pub boot: SocketAddr,
-    /// Folder with `vmlinuz` and `initrd` of the ephemeral system.
+    /// Folder with `vmlinuz`, `initrd`, `manifest.json` and, if it is to run scripts and rescue systems,
+    /// `system.squashfs` of the ephemeral system.
     pub ephemeral: PathBuf,
     /// Folder with the network boot programs that TFTP serves, such as `undionly.kpxe`.
     #[serde(default = "default_loaders")]

@@ -70,6 +70,7 @@ impl Figures {
             Step::Rest => "rest",
             Step::Wait { .. } => "wait",
             Step::BootNetwork => "boot network",
+            Step::PowerOn => "power on",
             Step::PowerOff => "power off",
             Step::ConfirmOff { .. } => "confirm off",
             Step::Move(_) => "move",

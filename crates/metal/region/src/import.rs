@@ -1,4 +1,4 @@
-//! Disk images that are taken in at start.
+//! What is taken in at start: disk images, and the larger ephemeral system.
 
 use std::{
     collections::BTreeMap,
@@ -31,6 +31,30 @@ struct Manifest {
 pub struct ImportError {
     dir: PathBuf,
     why: String,
+}
+
+/// `manifest.json` of an ephemeral system.
+#[derive(Debug, Deserialize)]
+struct Ephemeral {
+    files: BTreeMap<String, Sealed>,
+}
+
+/// A file of it.
+#[derive(Debug, Deserialize)]
+struct Sealed {
+    sha256: String,
+    size: u64,
+}
+
+/// The larger system in the folder of an ephemeral system; `None` where there is none.
+pub fn system(ephemeral: &Path) -> std::io::Result<Option<metadata::SystemFile>> {
+    let text = match std::fs::read(ephemeral.join("manifest.json")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        read => read?,
+    };
+    let mut manifest: Ephemeral = serde_json::from_slice(&text)?;
+    let file = manifest.files.remove("system.squashfs");
+    Ok(file.map(|Sealed { sha256, size }| metadata::SystemFile { sha256, size }))
 }
 
 /// Takes in the image of a folder; an image that is there already is left alone.

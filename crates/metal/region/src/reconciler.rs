@@ -41,6 +41,15 @@ pub struct Reconciler {
     pub figures: Figures,
 }
 
+/// What a BMC did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Powered {
+    OnOverNetwork,
+    OnFromDisk,
+    /// It says later that it is off.
+    OffUnconfirmed,
+}
+
 /// When to look again, if nothing happens before.
 type Again = Option<Duration>;
 
@@ -93,7 +102,13 @@ impl Reconciler {
             return Ok(None); // the change brings us back
         }
         let bmc = if value.power.kind == "redfish" { Known::Known } else { Known::Manual };
-        let seen = Observed { status: value.status, flow: &value.flow, power: value.known_power(), bmc };
+        let seen = Observed {
+            status: value.status,
+            flow: &value.flow,
+            next: value.next_status(),
+            power: value.known_power(),
+            bmc,
+        };
         let step = lifecycle::plan(&seen, now);
         self.figures.step(&step);
         match step {
@@ -107,13 +122,20 @@ impl Reconciler {
                 let reason = asking("start it over the network", value);
                 self.waits(machine, &reason, now + POWER_LIMIT, now).await?;
                 let done = self.with_bmc(value, |bmc| async move { bmc.boot_network().await }).await;
-                self.powered(machine, "on", done, now).await
+                self.powered(machine, Powered::OnOverNetwork, done, now).await
+            }
+            Step::PowerOn => {
+                tracing::info!(system_id = machine.id, "booting from its disk");
+                let reason = asking("switch it on", value);
+                self.waits(machine, &reason, now + POWER_LIMIT, now).await?;
+                let done = self.with_bmc(value, |bmc| async move { bmc.on().await }).await;
+                self.powered(machine, Powered::OnFromDisk, done, now).await
             }
             Step::PowerOff => {
                 let reason = asking("switch it off", value);
                 self.waits(machine, &reason, now + POWER_LIMIT, now).await?;
                 let done = self.with_bmc(value, |bmc| async move { bmc.off().await }).await;
-                self.powered(machine, &value.power_state, done, now).await
+                self.powered(machine, Powered::OffUnconfirmed, done, now).await
             }
             Step::ConfirmOff { until } => {
                 self.waits(machine, "waiting for the BMC to confirm that the power is off", until, now)
@@ -153,7 +175,10 @@ impl Reconciler {
                 if m.status != from || m.flow.since != since {
                     return Ok::<_, std::convert::Infallible>(batch);
                 }
-                m.enter(to, now);
+                match (from, to) {
+                    (Status::Commissioning, Status::Testing) | (_, Status::RescueMode) => m.go_on(to, now),
+                    _ => m.enter(to, now),
+                }
                 let given_back =
                     matches!(from, Status::Releasing | Status::DiskErasing) && to == Status::Ready;
                 Ok(if given_back {
@@ -238,7 +263,7 @@ impl Reconciler {
     async fn powered(
         &self,
         machine: &Stored<Machine>,
-        state: &str,
+        how: Powered,
         done: Result<(), PowerError>,
         now: Timestamp,
     ) -> Result<Again, ChangeError<std::convert::Infallible>> {
@@ -253,7 +278,14 @@ impl Reconciler {
                     m.flow.powered = Some(now);
                     m.flow.power_failures = 0;
                     m.flow.power_error = None;
-                    state.clone_into(&mut m.power_state);
+                    match how {
+                        Powered::OffUnconfirmed => {}
+                        Powered::OnOverNetwork => "on".clone_into(&mut m.power_state),
+                        Powered::OnFromDisk => {
+                            "on".clone_into(&mut m.power_state);
+                            m.flow.done = Some(now);
+                        }
+                    }
                 }
                 Some(why) => {
                     m.flow.power_failures += 1;

@@ -120,7 +120,8 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Regi
         .networks
         .first()
         .map_or_else(String::new, |n| format!("http://{}:{}", n.address, config.boot.port()));
-    let agents = metadata::Agents { machines: machines.clone(), base: base.clone() }.router();
+    let system = import::system(&config.ephemeral).map_err(file(&config.ephemeral))?;
+    let agents = metadata::Agents { machines: machines.clone(), base: base.clone(), system }.router();
     let cloud_init = metadata::CloudInit { machines: machines.clone() }.router();
     let boot_service = boot::Boot {
         machines: machines.clone(),

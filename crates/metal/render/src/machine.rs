@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, ops::Range, ptr};
 
-use model::{Domain, Machine, SCOPE, Zone};
+use model::{Domain, Machine, SCOPE, ScriptSet, Stage, Zone};
+use scripts::Outcome;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Value, json, value::RawValue};
 use store::Store;
@@ -13,7 +14,7 @@ use crate::{
     embedded::Embedded,
     interface, network,
     object::{List, Object},
-    script::{newest, set_status, status_name},
+    script,
 };
 
 /// Keys of MAAS's `hardware_info`.
@@ -324,14 +325,14 @@ fn storage(machine: &Machine) -> Blocks {
     }
 }
 
-/// Tests by what they test; ours are not told apart.
-const TESTS: [(&str, &str); 6] = [
-    ("cpu_test_status", "cpu_test_status_name"),
-    ("interface_test_status", "interface_test_status_name"),
-    ("memory_test_status", "memory_test_status_name"),
-    ("network_test_status", "network_test_status_name"),
-    ("other_test_status", "other_test_status_name"),
-    ("storage_test_status", "storage_test_status_name"),
+/// Tests by what they test; `other` is of the machine as a whole, and `interface` and `network` are one here.
+const TESTS: [(&str, &str, &[scripts::Hardware]); 6] = [
+    ("cpu_test_status", "cpu_test_status_name", &[scripts::Hardware::Cpu]),
+    ("interface_test_status", "interface_test_status_name", &[scripts::Hardware::Network]),
+    ("memory_test_status", "memory_test_status_name", &[scripts::Hardware::Memory]),
+    ("network_test_status", "network_test_status_name", &[scripts::Hardware::Network]),
+    ("other_test_status", "other_test_status_name", &[scripts::Hardware::Node, scripts::Hardware::Gpu]),
+    ("storage_test_status", "storage_test_status_name", &[scripts::Hardware::Storage]),
 ];
 
 /// The newest results of a machine's scripts.
@@ -339,18 +340,25 @@ struct Scripts<'a>(&'a Machine);
 
 impl Serialize for Scripts<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let [commissioning, installation, testing] = [0, 1, 2].map(|kind| newest(self.0, kind));
+        let [commissioning, installation, testing] =
+            [Stage::Commissioning, Stage::Installation, Stage::Testing].map(|stage| self.0.newest(stage));
+        let of = |set: Option<&ScriptSet>, takes: &dyn Fn(scripts::Hardware) -> bool| {
+            let results = set.map(|set| set.results.as_slice()).unwrap_or_default();
+            Outcome::together(results.iter().filter(|one| takes(one.hardware)).map(|one| one.outcome))
+        };
         let mut map = to.serialize_map(None)?;
         map.serialize_entry("current_commissioning_result_id", &commissioning.map(|set| set.number))?;
         map.serialize_entry("current_installation_result_id", &installation.map(|set| set.number))?;
         map.serialize_entry("current_testing_result_id", &testing.map(|set| set.number))?;
-        let known = [
-            ("commissioning_status", "commissioning_status_name", commissioning.map_or(-1, set_status)),
-            ("testing_status", "testing_status_name", testing.map_or(-1, set_status)),
+        let whole = [
+            ("commissioning_status", "commissioning_status_name", of(commissioning, &|_| true)),
+            ("testing_status", "testing_status_name", of(testing, &|_| true)),
         ];
-        for (key, name, status) in known.into_iter().chain(TESTS.map(|(key, name)| (key, name, -1))) {
-            map.serialize_entry(key, &status)?;
-            map.serialize_entry(name, status_name(status))?;
+        let parts =
+            TESTS.map(|(key, name, of_these)| (key, name, of(testing, &|one| of_these.contains(&one))));
+        for (key, name, outcome) in whole.into_iter().chain(parts) {
+            map.serialize_entry(key, &script::number(outcome))?;
+            map.serialize_entry(name, script::label(outcome))?;
         }
         map.end()
     }

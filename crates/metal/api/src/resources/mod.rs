@@ -8,6 +8,7 @@ mod images;
 mod machines;
 mod nodes;
 mod others;
+mod results;
 mod scripts;
 mod settings;
 mod sshkeys;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Resource> {
         network::resources(),
         nodes::resources(),
         others::resources(),
+        results::resources().into(),
         scripts::resources(),
         settings::resources(),
         sshkeys::resources(),

@@ -1,7 +1,7 @@
-//! Nodes (here: machines), their interfaces, disks and script results.
+//! Nodes (here: machines), their interfaces and disks.
 
-use model::{Disk, Machine, ScriptSet};
-use serde_json::{Value, json};
+use model::{Disk, Machine};
+use serde_json::json;
 use store::Stored;
 
 use super::machines::{self, load};
@@ -9,10 +9,7 @@ use api_call::{
     Answer, ApiError, Call, Reply,
     route::{Resource, named, restful},
 };
-use render::{
-    Embedded, disk, interface,
-    script::{newest, script_set},
-};
+use render::{Embedded, disk, interface};
 
 const NODE: &[&str] = &["system_id"];
 
@@ -82,7 +79,6 @@ pub fn resources() -> Vec<Resource> {
             ops: vec![restful!(GET, User, "Lists partitions: none, images are written whole.", partitions)],
         },
     ];
-    all.extend(result_resources());
     all.extend(
         [
             ("VolumeGroupsHandler", "nodes/{system_id}/volume-groups/"),
@@ -100,36 +96,6 @@ pub fn resources() -> Vec<Resource> {
         }),
     );
     all
-}
-
-fn result_resources() -> [Resource; 2] {
-    [
-        Resource {
-            name: "NodeScriptResultsHandler",
-            path: "nodes/{system_id}/results/",
-            params: NODE,
-            ops: vec![restful!(
-                GET,
-                User,
-                "Lists script results: `type`, `include_output`, `filters`.",
-                results
-            )],
-        },
-        Resource {
-            name: "NodeScriptResultHandler",
-            path: "nodes/{system_id}/results/{id}/",
-            params: &["system_id", "id"],
-            ops: vec![
-                restful!(
-                    GET,
-                    User,
-                    "Reads script results, by number or `current-commissioning`, `current-testing`, `current-installation`.",
-                    result
-                ),
-                named!(GET, "download", User, "The outputs as text.", download),
-            ],
-        },
-    ]
 }
 
 async fn none(call: Call) -> Answer {
@@ -177,63 +143,4 @@ fn find_disk<'m>(call: &Call, machine: &'m Stored<Machine>) -> Result<&'m Disk, 
         .iter()
         .find(|disk| disk.number.to_string() == call.arg(1) || disk.name == call.arg(1))
         .ok_or_else(|| ApiError::NotFound("BlockDevice".to_owned()))
-}
-
-/// Kinds of results by the names that clients use.
-fn kind(name: &str) -> Option<u8> {
-    match name {
-        "0" | "commissioning" => Some(0),
-        "1" | "installation" => Some(1),
-        "2" | "testing" => Some(2),
-        "3" | "release" => Some(3),
-        _ => None,
-    }
-}
-
-async fn results(call: Call) -> Answer {
-    let machine = load(&call)?;
-    let wanted = match call.param("type").filter(|text| !text.is_empty()) {
-        Some(text) => Some(kind(text).ok_or_else(|| ApiError::Bad(format!("Unknown result type: {text}")))?),
-        None => None,
-    };
-    let mut sets: Vec<&ScriptSet> =
-        machine.value.results.iter().filter(|set| wanted.is_none_or(|kind| set.kind == kind)).collect();
-    sets.sort_by_key(|set| std::cmp::Reverse(set.number));
-    let shown = sets.into_iter().map(|set| filtered(&call, &machine.id, set)).collect();
-    Ok(Reply::Json(shown))
-}
-
-async fn result(call: Call) -> Answer {
-    let machine = load(&call)?;
-    Ok(Reply::Json(filtered(&call, &machine.id, find_set(&call, &machine.value)?)))
-}
-
-async fn download(call: Call) -> Answer {
-    let machine = load(&call)?;
-    let set = find_set(&call, &machine.value)?;
-    let texts: Vec<String> =
-        set.results.iter().map(|result| format!("# {}\n{}", result.name, result.output)).collect();
-    Ok(Reply::Text(texts.join("\n")))
-}
-
-fn filtered(call: &Call, system_id: &str, set: &ScriptSet) -> Value {
-    let names: Vec<&str> = call
-        .all("filters")
-        .into_iter()
-        .flat_map(|names| names.split(','))
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .collect();
-    let mut set = set.clone();
-    set.results.retain(|result| names.is_empty() || names.contains(&result.name.as_str()));
-    script_set(system_id, &set, call.flag("include_output"))
-}
-
-fn find_set<'m>(call: &Call, machine: &'m Machine) -> Result<&'m ScriptSet, ApiError> {
-    let wanted = call.arg(1);
-    let found = match wanted.strip_prefix("current-").map(kind) {
-        Some(kind) => kind.and_then(|kind| newest(machine, kind)),
-        None => machine.results.iter().find(|set| set.number.to_string() == wanted),
-    };
-    found.ok_or_else(|| ApiError::NotFound("ScriptSet".to_owned()))
 }

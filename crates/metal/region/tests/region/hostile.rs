@@ -117,7 +117,7 @@ async fn a_token_ends_with_the_next_boot() {
     assert_eq!(status(node.agent_call(Method::GET, "task", &old)).await, StatusCode::UNAUTHORIZED);
     // Also while a question for a task is held open: the answer is not for the old boot.
     let answer = node.agent_call(Method::GET, "task", &new).send().await.unwrap();
-    assert!(matches!(answer.json::<Assignment>().await.unwrap().task, Task::Test));
+    assert!(matches!(answer.json::<Assignment>().await.unwrap().task, Task::Run { .. }));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -97,8 +97,8 @@ async fn live(seed: u64, kills: [Phase; 3]) {
     assert_eq!((machine.owner, machine.power_state.as_str()), (None, "off"));
     let starts = starts + 1 + u32::from(erase == Phase::PowerCall);
     assert_eq!(node.counts(), Counts { starts, erases: 1, ..deployed }, "{kills:?}");
-    let results = site.client().results(&id).await.unwrap();
-    let memory = results.iter().flat_map(|set| &set.results).filter(|r| r.name == "memory").count();
+    let results = site.client().results(&id, maas_client::Outputs::LeftOut).await.unwrap();
+    let memory = results.iter().flat_map(|set| &set.results).filter(|r| r.name == "bessemer-memory").count();
     assert_eq!(memory, 1, "results are not kept twice: {kills:?}");
 }
 

@@ -104,7 +104,7 @@ async fn what_the_agent_says_is_why_it_failed() {
     let machine = site.reaches(&id, Status::FailedCommissioning).await;
     assert_eq!(machine.error_description, "memory: bit 7 of 0xfeed is stuck");
     node.change(|seen| seen.temper = Temper::Works);
-    client.commission(&id, &maas_client::Commission::default()).await.unwrap();
+    client.commission(&id, &maas_client::Scripts::default()).await.unwrap();
     site.reaches(&id, Status::Ready).await;
 
     node.change(|seen| seen.temper = Temper::Fails("vda: write error at 512"));

@@ -8,4 +8,5 @@ mod kill;
 mod life;
 mod luck;
 mod node;
+mod scripts;
 mod site;

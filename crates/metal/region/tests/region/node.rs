@@ -1,12 +1,13 @@
 //! A machine made of HTTP requests: firmware, agent and installed system as the region sees them.
 
 use std::{
+    collections::HashMap,
     net::Ipv4Addr,
     sync::{Arc, Mutex, MutexGuard, Weak},
     time::Duration,
 };
 
-use agent_protocol::{Assignment, FileToWrite, Hello, Install, Progress, Report, Task, TaskResult};
+use agent_protocol::{Assignment, FileToWrite, Hello, Install, Progress, Report, Script, ScriptState, Task};
 use bmc::{BootOverride, Faults, Machine, MachineError, PowerState, Reset};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -98,6 +99,12 @@ pub struct Seen {
     pub user_data_again: Option<StatusCode>,
     /// Bytes of its disk.
     pub disk_size: u64,
+    /// Scripts that it has run, in order.
+    pub ran: Vec<Script>,
+    /// What scripts come to, by name; those not named pass.
+    pub ends: HashMap<String, ScriptState>,
+    /// Keys of those who may come into its rescue system.
+    pub rescuers: Vec<String>,
     /// How often the region said that it cannot.
     pub refused: u32,
     /// How often its BMC was asked whether it is on.
@@ -230,8 +237,8 @@ impl Node {
     /// From the firmware to the end of what it starts.
     async fn start(&self) -> End {
         let chain = self.text(&format!("{}/ipxe.cfg", self.base)).await;
-        let next =
-            chain.split_whitespace().last().unwrap().replace("${mac:hexhyp}", &self.mac.replace(':', "-"));
+        let next = chain.split_whitespace().skip_while(|word| *word != "chain").nth(1).unwrap();
+        let next = next.replace("${mac:hexhyp}", &self.mac.replace(':', "-"));
         let script = self.text(&next).await;
         self.reach(Phase::Config).await;
         if script.contains("sanboot") {
@@ -269,13 +276,20 @@ impl Node {
                 Task::PowerOff => Some(End::Off),
                 _ => None,
             };
+            if let Task::Run { scripts, .. } = &assignment.task {
+                for script in scripts {
+                    for now in [ScriptState::Running, self.ends(script)] {
+                        let progress = Progress::Script { result: script.result, now };
+                        let report = Report { task: assignment.id.clone(), progress };
+                        if !self.tell(token, &report).await {
+                            return End::Restart;
+                        }
+                    }
+                }
+            }
             if let Some(progress) = self.perform(&assignment.task).await {
-                let report = Report { task: assignment.id, progress };
-                let told = self.ask(|| self.agent_call(Method::POST, "report", token).json(&report)).await;
-                match told.status() {
-                    StatusCode::UNAUTHORIZED => return End::Restart,
-                    StatusCode::NO_CONTENT | StatusCode::CONFLICT => {}
-                    other => panic!("report: {other}"),
+                if !self.tell(token, &Report { task: assignment.id, progress }).await {
+                    return End::Restart;
                 }
                 self.reach(Phase::Reported).await;
             }
@@ -284,6 +298,28 @@ impl Node {
             }
             answer = self.ask(|| self.agent_call(Method::GET, "task", token)).await;
         }
+    }
+
+    /// Tells the region something; `false`: this boot is over.
+    async fn tell(&self, token: &str, report: &Report) -> bool {
+        let told = self.ask(|| self.agent_call(Method::POST, "report", token).json(report)).await;
+        match told.status() {
+            StatusCode::UNAUTHORIZED => false,
+            StatusCode::NO_CONTENT | StatusCode::CONFLICT => true,
+            other => panic!("report: {other}"),
+        }
+    }
+
+    /// What a script comes to.
+    fn ends(&self, script: &Script) -> ScriptState {
+        let mut state = self.state();
+        state.seen.ran.push(script.clone());
+        let end = state.seen.ends.get(&script.name).cloned();
+        end.unwrap_or(ScriptState::Ended {
+            exit_status: 0,
+            output: "fine\n".to_owned(),
+            result: String::new(),
+        })
     }
 
     async fn perform(&self, task: &Task) -> Option<Progress> {
@@ -298,11 +334,16 @@ impl Node {
                 tokio::time::sleep(Duration::from_millis(*retry_ms)).await;
                 None
             }
-            Task::Test => {
-                self.state().seen.counts.tests += 1;
-                self.reach(Phase::Tested).await;
-                let passed = TaskResult { name: "memory".to_owned(), passed: true, output: "ok".to_owned() };
-                Some(Progress::Done { detail: "tests passed".to_owned(), results: vec![passed] })
+            Task::Run { scripts, .. } => {
+                if !scripts.is_empty() {
+                    self.state().seen.counts.tests += 1;
+                    self.reach(Phase::Tested).await;
+                }
+                done("scripts have run")
+            }
+            Task::Rescue { keys, .. } => {
+                self.change(|seen| seen.rescuers.clone_from(keys));
+                done("sshd runs")
             }
             Task::Erase { .. } => {
                 self.reach(Phase::Erasing).await;

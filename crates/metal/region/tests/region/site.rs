@@ -69,9 +69,11 @@ impl Site {
         let (api, boot) = (free_port(), free_port());
         let ephemeral = dir.path().join("ephemeral");
         std::fs::create_dir(&ephemeral).unwrap();
-        for file in ["vmlinuz", "initrd"] {
+        for file in ["vmlinuz", "initrd", "system.squashfs"] {
             std::fs::write(ephemeral.join(file), file).unwrap();
         }
+        let manifest = r#"{"version": 1, "files": {"system.squashfs": {"sha256": "00", "size": 15}}}"#;
+        std::fs::write(ephemeral.join("manifest.json"), manifest).unwrap();
         for (series, byte) in [("bookworm", 1u8), ("trixie", 2)] {
             image(&dir.path().join(series), series, byte);
         }

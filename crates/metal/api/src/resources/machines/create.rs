@@ -9,6 +9,7 @@ use secrets::Secret;
 use serde_json::Value;
 use store::{Store, Stored};
 
+use super::life;
 use super::{filter, shown};
 use api_call::{Answer, ApiError, Call, Faults, Reply, edit::edit, is_true};
 
@@ -25,6 +26,9 @@ const POWER_TYPES: [(&str, &[&str]); 4] = [
 
 pub async fn create(call: Call) -> Answer {
     let mut machine = check(&call)?;
+    let mut faults = Faults::default();
+    let scripts = life::wanted(&call, &mut faults);
+    faults.check()?;
     let actor = call.actor();
     let now = Timestamp::now();
     machine.enter(Status::New, now);
@@ -44,7 +48,7 @@ pub async fn create(call: Call) -> Answer {
     })
     .await?;
     if call.admin() && call.param("commission").is_none_or(is_true) {
-        let commissioning = call.state.machines.commission(&actor, &id).await?;
+        let commissioning = call.state.machines.commission(&actor, &id, &scripts).await?;
         return Ok(shown(&call, &commissioning));
     }
     let made = call.state.machines.get(&id).ok_or_else(|| ApiError::NotFound("Machine".to_owned()))?;

@@ -7,12 +7,13 @@ use lifecycle::{Moves, Power, Status};
 use model::{
     ChangeError, Machine,
     ops::{Changed, Deploy, Lock, OpError, Release},
+    results::{Chosen, Wanted},
 };
 use secrets::Secret;
 use serde_json::{Map, Value, json};
 
 use super::{load, load_as_admin, load_own, shown};
-use crate::resources::scripts;
+use crate::resources;
 use api_call::{Answer, ApiError, Call, Faults, Reply};
 
 /// Parameters of `deploy` that name something that is not here: refused rather than ignored.
@@ -86,17 +87,53 @@ pub async fn commission(call: Call) -> Answer {
     if !machine.value.status.may_become(Status::Commissioning) {
         faults.add("__all__", "Commission is not available because of the current state of the node.");
     }
-    for parameter in ["commissioning_scripts", "testing_scripts"] {
-        let names = call.all(parameter).into_iter().flat_map(|names| names.split(','));
-        for name in names.filter(|name| !name.is_empty() && *name != "none" && !scripts::known(&call, name)) {
-            faults.add(
-                parameter,
-                format!("Select a valid choice. {name} is not one of the available choices."),
-            );
-        }
-    }
+    let wanted = wanted(&call, &mut faults);
     faults.check()?;
-    done(&call, call.state.machines.commission(&call.actor(), &machine.id).await)
+    done(&call, call.state.machines.commission(&call.actor(), &machine.id, &wanted).await)
+}
+
+pub async fn test(call: Call) -> Answer {
+    let machine = load_own(&call)?;
+    let mut faults = Faults::default();
+    if !machine.value.status.may_become(Status::Testing) {
+        faults.add("__all__", "Test is not available because of the current state of the node.");
+    }
+    let wanted = wanted(&call, &mut faults);
+    faults.check()?;
+    done(&call, call.state.machines.test(&call.actor(), &machine.id, &wanted).await)
+}
+
+/// Which scripts were asked for, and with which parameters.
+pub fn wanted(call: &Call, faults: &mut Faults) -> Wanted {
+    if call.flag("enable_ssh") {
+        faults.add("enable_ssh", "This is not supported: use rescue mode.");
+    }
+    let mut chosen = |parameter: &str, kind: scripts::Kind| {
+        let chosen = Chosen::read(call.all(parameter).into_iter());
+        let words = if let Chosen::Named(words) = &chosen { words.as_slice() } else { &[] };
+        for word in words.iter().filter(|word| !resources::scripts::known(call, kind, word)) {
+            let words = format!("Select a valid choice. {word} is not one of the available choices.");
+            faults.add(parameter, words);
+        }
+        chosen
+    };
+    let commissioning = chosen("commissioning_scripts", scripts::Kind::Commissioning);
+    let testing = chosen("testing_scripts", scripts::Kind::Testing);
+    let values = call.form.names().into_iter().filter_map(|name| {
+        let value = call.form.get(name).filter(|value| !value.is_empty())?;
+        Some((name.to_owned(), Secret::new(value)))
+    });
+    Wanted { commissioning, testing, values: values.collect() }
+}
+
+pub async fn rescue_mode(call: Call) -> Answer {
+    let machine = load_own(&call)?;
+    done(&call, call.state.machines.rescue(&call.actor(), &machine.id).await)
+}
+
+pub async fn exit_rescue_mode(call: Call) -> Answer {
+    let machine = load_own(&call)?;
+    done(&call, call.state.machines.exit_rescue(&call.actor(), &machine.id).await)
 }
 
 pub async fn abort(call: Call) -> Answer {

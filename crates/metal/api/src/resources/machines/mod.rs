@@ -22,7 +22,7 @@ use api_call::{
 use filter::Filter;
 use render::Embedded;
 
-pub use life::power_parameters;
+pub use life::{power_parameters, refused};
 pub use several::{is_registered, set_zone};
 pub use update::delete;
 
@@ -163,7 +163,22 @@ fn one() -> Vec<Op> {
             "Gives a machine back: `erase`, `secure_erase`, `quick_erase`, `force`.",
             life::release
         ),
-        named!(POST, "commission", User, "Takes the inventory and tests.", life::commission),
+        named!(
+            POST,
+            "commission",
+            User,
+            "Takes the inventory and tests: `commissioning_scripts`, `testing_scripts`, parameters of those.",
+            life::commission
+        ),
+        named!(POST, "test", User, "Tests: `testing_scripts`, parameters of those.", life::test),
+        named!(
+            POST,
+            "rescue_mode",
+            User,
+            "Starts a system in memory that its owner reaches by SSH.",
+            life::rescue_mode
+        ),
+        named!(POST, "exit_rescue_mode", User, "Ends rescue mode.", life::exit_rescue_mode),
         named!(POST, "abort", User, "Ends what is under way.", life::abort),
         named!(POST, "lock", User, "Refuses changes from now on.", life::lock),
         named!(POST, "unlock", User, "Allows changes again.", life::unlock),
@@ -207,9 +222,6 @@ fn one() -> Vec<Op> {
 /// What MAAS has and we do not.
 fn unsupported() -> Vec<Op> {
     vec![
-        named!(POST, "test", User, "Not supported yet.", life::unsupported),
-        named!(POST, "rescue_mode", User, "Not supported yet.", life::unsupported),
-        named!(POST, "exit_rescue_mode", User, "Not supported yet.", life::unsupported),
         named!(POST, "clear_default_gateways", User, "Not supported yet.", life::unsupported),
         named!(POST, "mount_special", User, "Not supported yet.", life::unsupported),
         named!(POST, "unmount_special", User, "Not supported yet.", life::unsupported),
@@ -269,7 +281,7 @@ fn load_own(call: &Call) -> Result<Arc<Stored<Machine>>, ApiError> {
 }
 
 /// The machine, if the caller is an administrator.
-fn load_as_admin(call: &Call) -> Result<Arc<Stored<Machine>>, ApiError> {
+pub fn load_as_admin(call: &Call) -> Result<Arc<Stored<Machine>>, ApiError> {
     let machine = load(call)?;
     if call.admin() { Ok(machine) } else { Err(ApiError::Forbidden(String::new())) }
 }

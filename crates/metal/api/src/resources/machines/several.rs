@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lifecycle::Status;
+use model::results::Wanted;
 use model::{Machine, SCOPE, Zone};
 use serde_json::{Map, Value, json};
 use store::Stored;
@@ -86,7 +87,7 @@ pub async fn accept_all(call: Call) -> Answer {
 async fn commission(call: &Call, machines: Vec<Arc<Stored<Machine>>>) -> Answer {
     let mut accepted = Vec::new();
     for machine in machines {
-        let machine = call.state.machines.commission(&call.actor(), &machine.id).await?;
+        let machine = call.state.machines.commission(&call.actor(), &machine.id, &Wanted::default()).await?;
         accepted.push(rendered(call, &machine));
     }
     Ok(Reply::Json(Value::Array(accepted)))
