@@ -50,6 +50,8 @@ pub struct Observed<'a> {
 pub enum Bmc {
     /// It can be told to switch and to answer.
     Known,
+    /// It can be told to switch on, and nothing else (wake on LAN).
+    OnOnly,
     /// There is none, or a person does its work (MAAS's `manual`).
     Manual,
 }
@@ -160,13 +162,14 @@ fn power(seen: &Observed<'_>, now: Timestamp) -> Step {
             now,
             "no BMC is known and nobody switched the machine on",
         ),
-        Bmc::Known => try_power(seen, now, Step::BootNetwork),
+        Bmc::Known | Bmc::OnOnly => try_power(seen, now, Step::BootNetwork),
     }
 }
 
 fn off_then_ready(seen: &Observed<'_>, now: Timestamp) -> Step {
     match (seen.bmc, seen.power) {
-        (Bmc::Manual, _) | (_, Some(Power::Off)) => Step::Move(Status::Ready),
+        // As MAAS has it: who cannot be asked is believed to be off.
+        (Bmc::Manual | Bmc::OnOnly, _) | (_, Some(Power::Off)) => Step::Move(Status::Ready),
         _ if seen.flow.powered.is_none() || seen.flow.power_failures > 0 => {
             try_power(seen, now, Step::PowerOff)
         }
@@ -250,6 +253,20 @@ mod tests {
             let flow = Flow { done: None, ..flow };
             let step = plan(&Observed { status: Status::DiskErasing, flow: &flow, power: Some(Power::Off), bmc: Bmc::Known }, at(now));
             prop_assert_ne!(step, Step::Move(Status::Ready));
+        }
+    }
+
+    /// What only switches on is switched on, and never told or asked anything else.
+    #[test]
+    fn what_only_switches_on_is_told_nothing_else() {
+        let flow = Flow::start(at(0));
+        for power in [None, Some(Power::On), Some(Power::Off)] {
+            let seen = |status| Observed { status, flow: &flow, power, bmc: Bmc::OnOnly };
+            assert_eq!(plan(&seen(Status::Deploying), at(1)), Step::BootNetwork);
+            assert_eq!(plan(&seen(Status::Releasing), at(1)), Step::Move(Status::Ready));
+            let flow = Flow { done: Some(at(5)), ..flow.clone() };
+            let erased = Observed { status: Status::DiskErasing, flow: &flow, power, bmc: Bmc::OnOnly };
+            assert_eq!(plan(&erased, at(100)), Step::Move(Status::Ready));
         }
     }
 
