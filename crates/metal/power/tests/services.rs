@@ -14,14 +14,16 @@ use power::{Bmc, Node, Power, types::Kind};
 use secrets::Secret;
 use serde_json::{Value, json};
 
+/// Why a patch is refused, given its path, `If-Match` and body.
+type Insists = fn(&str, Option<&str>, &Value) -> Result<(), (u16, &'static str)>;
+
 /// What a service is like, and what it was told.
 #[derive(Clone)]
 struct Service(Arc<Inner>);
 
 struct Inner {
     system: Value,
-    /// Why a patch is refused, given its path, `If-Match` and body.
-    insists: fn(&str, Option<&str>, &Value) -> Result<(), (u16, &'static str)>,
+    insists: Insists,
     on: Mutex<bool>,
     /// How often it still says that it is on, once it was switched off.
     lingers: Mutex<u32>,
@@ -29,10 +31,7 @@ struct Inner {
 }
 
 impl Service {
-    fn new(
-        system: Value,
-        insists: fn(&str, Option<&str>, &Value) -> Result<(), (u16, &'static str)>,
-    ) -> Self {
+    fn new(system: Value, insists: Insists) -> Self {
         let (on, lingers, told) = (Mutex::new(true), Mutex::new(0), Mutex::default());
         Self(Arc::new(Inner { system, insists, on, lingers, told }))
     }
@@ -136,7 +135,7 @@ async fn one_whose_own_tags_do_not_fit() {
 
 #[tokio::test]
 async fn one_that_wants_target_and_mode_in_one_request() {
-    let wants: fn(&str, Option<&str>, &Value) -> Result<(), (u16, &'static str)> = |_, _, body| {
+    let wants: Insists = |_, _, body| {
         if body["Boot"]["BootSourceOverrideMode"] == "UEFI" {
             return Ok(());
         }

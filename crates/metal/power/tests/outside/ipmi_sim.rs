@@ -1,4 +1,4 @@
-//! OpenIPMI's `ipmi_sim`, with Debian's ipmitool.
+//! `ipmi_sim` of `OpenIPMI`, with Debian's ipmitool.
 
 use std::{
     fs,

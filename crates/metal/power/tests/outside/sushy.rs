@@ -88,7 +88,7 @@ async fn garbage_and_silence() {
     .await;
     assert_eq!(word(bmc(&format!("http://{flood}"), "geheim", "1").state().await), "unreachable");
     let silent = serve(Router::new().fallback(any(async || {
-        tokio::time::sleep(Duration::from_secs(3600)).await;
+        tokio::time::sleep(Duration::from_hours(1)).await;
     })))
     .await;
     assert_eq!(word(bmc(&format!("http://{silent}"), "geheim", "1").state().await), "unreachable");
