@@ -106,7 +106,7 @@ async fn sixteen_allocators_and_ten_machines() {
 #[tokio::test]
 async fn machines_are_made_changed_and_deleted() {
     let region = region().await;
-    let form = "architecture=amd64&mac_addresses=52-54-00-AA-00-01&hostname=One&power_type=redfish&power_parameters_power_address=https%3A%2F%2Fb&power_parameters_power_pass=geheim&commission=false";
+    let form = "architecture=amd64&mac_addresses=52-54-00-AA-00-01&hostname=One&power_type=redfish&power_parameters_power_address=https%3A%2F%2Fb&power_parameters_power_user=maas&power_parameters_power_pass=geheim&commission=false";
     let made = region.call("admin", "POST", "/machines/", Some(form)).await.ok();
     assert_eq!(
         (&made["hostname"], &made["fqdn"], &made["status_name"]),

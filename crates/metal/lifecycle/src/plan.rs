@@ -52,6 +52,8 @@ pub struct Observed<'a> {
 pub enum Bmc {
     /// It can be told to switch and to answer.
     Known,
+    /// It can be told to switch on, and nothing else (wake on LAN).
+    OnOnly,
     /// There is none, or a person does its work (MAAS's `manual`).
     Manual,
 }
@@ -149,7 +151,7 @@ fn task(seen: &Observed<'_>, now: Timestamp, what: &str) -> Step {
 fn restart_from_disk(seen: &Observed<'_>, now: Timestamp) -> Step {
     match (seen.bmc, seen.flow.done) {
         (_, Some(_)) => Step::Move(seen.next),
-        (Bmc::Manual, None) => wait(
+        (Bmc::Manual | Bmc::OnOnly, None) => wait(
             "waiting for the agent to restart the machine",
             seen.flow.since + AGENT_OFF_LIMIT,
             now,
@@ -205,13 +207,14 @@ fn power(seen: &Observed<'_>, now: Timestamp) -> Step {
             now,
             "no BMC is known and nobody switched the machine on",
         ),
-        Bmc::Known => try_power(seen, now, Step::BootNetwork),
+        Bmc::Known | Bmc::OnOnly => try_power(seen, now, Step::BootNetwork),
     }
 }
 
 fn off_then_on_to(seen: &Observed<'_>, now: Timestamp) -> Step {
     match seen.bmc {
-        Bmc::Manual => Step::Move(seen.next),
+        // As MAAS has it: who cannot be asked is believed to be off.
+        Bmc::Manual | Bmc::OnOnly => Step::Move(seen.next),
         Bmc::Known => off(seen, now).unwrap_or(Step::Move(seen.next)),
     }
 }
@@ -328,6 +331,20 @@ mod tests {
             let step = plan(&seen(status, &flow, power), at(now));
             let off = stop && power != Some(Power::Off) && matches!(step, Step::PowerOff | Step::ConfirmOff { .. } | Step::Wait { .. });
             prop_assert!(step == Step::Rest || off, "{step:?}");
+        }
+    }
+
+    /// What only switches on is switched on, and never told or asked anything else.
+    #[test]
+    fn what_only_switches_on_is_told_nothing_else() {
+        let flow = Flow::start(at(0));
+        for power in [None, Some(Power::On), Some(Power::Off)] {
+            let seen = |status| Observed { bmc: Bmc::OnOnly, ..seen(status, &flow, power) };
+            assert_eq!(plan(&seen(Status::Deploying), at(1)), Step::BootNetwork);
+            assert_eq!(plan(&seen(Status::Releasing), at(1)), Step::Move(Status::Ready));
+            let flow = Flow { done: Some(at(5)), ..flow.clone() };
+            let erased = Observed { bmc: Bmc::OnOnly, ..self::seen(Status::DiskErasing, &flow, power) };
+            assert_eq!(plan(&erased, at(100)), Step::Move(Status::Ready));
         }
     }
 

@@ -17,7 +17,7 @@ pub fn read(text: &str) -> Value {
 /// Paths of a collection's members.
 pub fn members(collection: &Value) -> impl Iterator<Item = &str> {
     let members = collection["Members"].as_array().into_iter().flatten().take(SYSTEMS);
-    members.filter_map(|member| member["@odata.id"].as_str())
+    members.filter_map(|member| member["@odata.id"].as_str()).filter(|path| path.starts_with('/'))
 }
 
 /// A system's SMBIOS UUID, lower case.
@@ -35,6 +35,35 @@ pub fn power(system: &Value) -> Result<Power, String> {
         Some("Off" | "PoweringOn") => Ok(Power::Off),
         other => Err(format!("PowerState is {other:?}")),
     }
+}
+
+/// The resets that a system allows, where it says so itself.
+pub fn resets(system: &Value) -> Option<Vec<&str>> {
+    texts(&reset(system)["ResetType@Redfish.AllowableValues"])
+}
+
+/// The path of what describes a system's reset, if it is below the service's own.
+pub fn action_info(system: &Value) -> Option<&str> {
+    reset(system)["@Redfish.ActionInfo"].as_str().filter(|path| path.starts_with("/redfish/"))
+}
+
+/// The resets that such a description allows.
+pub fn resets_described(info: &Value) -> Option<Vec<&str>> {
+    let parameters = info["Parameters"].as_array()?;
+    texts(&parameters.iter().find(|parameter| parameter["Name"] == "ResetType")?["AllowableValues"])
+}
+
+/// The path that resets are sent to, if it is below the service's own: the password goes nowhere else.
+pub fn reset_target(system: &Value) -> Option<&str> {
+    reset(system)["target"].as_str().filter(|path| path.starts_with("/redfish/"))
+}
+
+fn reset(system: &Value) -> &Value {
+    &system["Actions"]["#ComputerSystem.Reset"]
+}
+
+fn texts(values: &Value) -> Option<Vec<&str>> {
+    Some(values.as_array()?.iter().filter_map(Value::as_str).collect())
 }
 
 /// Adds a page of a console's log, asked for from number `skip` on, to what was `found`; answers the path of the

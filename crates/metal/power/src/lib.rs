@@ -1,7 +1,7 @@
-//! Power: the [`Bmc`] trait and its drivers.
+//! Power: the table of power types, the [`Bmc`] trait and its drivers, and turns at BMCs.
 //!
-//! A driver makes one attempt and tells how it went; repeating, deadlines and what an attempt is for are the
-//! region's business.
+//! A driver makes one attempt and tells how it went. [`Turns`] is around every driver: one operation at a time at
+//! one BMC, with a deadline. Repeating, and what an attempt is for, are the region's business.
 
 #![cfg_attr(
     test,
@@ -9,14 +9,28 @@
 )]
 
 pub mod answer;
-mod redfish;
+mod drivers;
+mod error;
+pub mod pace;
+mod program;
+pub mod quirks;
+mod turns;
+pub mod types;
 
+pub use drivers::{
+    Firmware, Node, driver,
+    redfish::{Redfish, Service, System},
+};
+pub use error::PowerError;
 pub use lifecycle::Power;
-pub use redfish::{Redfish, Service, System};
+pub use program::is_installed;
+pub use turns::Turns;
 
 /// A board management controller, as far as one machine is concerned.
 #[async_trait::async_trait]
 pub trait Bmc: Send + Sync {
+    /// Where it is: what is at one address takes turns.
+    fn address(&self) -> &str;
     /// Whether the machine is on.
     async fn state(&self) -> Result<Power, PowerError>;
     /// Restarts (or starts) the machine, booting over the network this once.
@@ -43,33 +57,4 @@ pub struct ConsoleLines {
     pub lines: Vec<String>,
     /// How many there were until now; less than before where the BMC began anew.
     pub total: usize,
-}
-
-/// Why a BMC did not do what it was told.
-#[derive(Debug, thiserror::Error)]
-pub enum PowerError {
-    /// No answer, or no trust in who answers.
-    #[error("BMC {address} does not answer: {why}; check its address, its network and its certificate")]
-    Unreachable {
-        /// Which BMC.
-        address: String,
-        /// What went wrong.
-        why: String,
-    },
-    /// It does not know the user or the password.
-    #[error("BMC {address} refused the user name or password; set power_user and power_pass anew")]
-    Credentials {
-        /// Which BMC.
-        address: String,
-    },
-    /// It answered, but not as it should.
-    #[error("BMC {address} refused {what}: {why}")]
-    Refused {
-        /// Which BMC.
-        address: String,
-        /// The request.
-        what: String,
-        /// Its answer, shortened.
-        why: String,
-    },
 }

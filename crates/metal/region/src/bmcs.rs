@@ -6,8 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lifecycle::plan::Bmc as Known;
 use model::{Machine, Machines, Power};
-use power::{Bmc, PowerError, Redfish, Service};
+use power::{
+    Bmc, Firmware, Node, PowerError, Service, Turns,
+    types::{Kind, Reach},
+};
 use secrets::Secret;
 use tokio::sync::mpsc;
 
@@ -22,6 +26,7 @@ pub struct Bmcs {
     candidates: Arc<[Arc<Candidate>]>,
     asked: Arc<Mutex<Option<Instant>>>,
     found: Arc<Mutex<HashMap<String, Power>>>,
+    turns: Turns,
     figures: Figures,
 }
 
@@ -40,7 +45,8 @@ impl Bmcs {
                 Ok(Arc::new(Candidate { config: config.clone(), ca }))
             })
             .collect::<std::io::Result<_>>()?;
-        Ok(Self { candidates, asked: Arc::default(), found: Arc::default(), figures })
+        let (asked, found, turns) = Default::default();
+        Ok(Self { candidates, asked, found, turns, figures })
     }
 
     /// Whether there are any that a machine could be matched with.
@@ -64,11 +70,14 @@ impl Bmcs {
         let (tell, mut told) = mpsc::unbounded_channel();
         for candidate in self.candidates.iter() {
             let (candidate, found, tell) = (candidate.clone(), self.found.clone(), tell.clone());
-            let figures = self.figures.clone();
+            let (turns, figures) = (self.turns.clone(), self.figures.clone());
             tokio::spawn(async move {
-                match figures.bmc("systems", candidate.systems()).await {
-                    Ok(systems) => found.lock().unwrap_or_else(PoisonError::into_inner).extend(systems),
-                    Err(error) => tracing::warn!(%error, "BMC not asked for its systems"),
+                let systems = figures.bmc("systems", candidate.systems());
+                match turns.take_if_free(&candidate.config.address, systems).await {
+                    Some(Ok(systems)) => found.lock().unwrap_or_else(PoisonError::into_inner).extend(systems),
+                    Some(Err(error)) => tracing::warn!(%error, "BMC not asked for its systems"),
+                    // Somebody else is at it, or it rests after a failure: another time.
+                    None => {}
                 }
                 let _ = tell.send(());
             });
@@ -78,22 +87,23 @@ impl Bmcs {
         self.cached(uuid)
     }
 
-    /// The driver of a machine; `None` where its power is a person's business.
+    /// The driver of a machine, whose operations take turns; `None` where no power type is known.
+    ///
+    /// # Errors
+    /// [`PowerError::Parameter`] where its power parameters are no good.
     pub fn driver(&self, machine: &Machine) -> Result<Option<Box<dyn Bmc>>, PowerError> {
-        let parameter = |name: &str| machine.power.parameters.get(name).map_or("", Secret::expose);
-        if machine.power.kind != "redfish" {
+        if machine.power.kind.is_empty() {
             return Ok(None);
         }
-        let address = parameter("power_address");
-        let trusted = self.candidates.iter().find(|c| c.config.address == address);
-        let service = Service::new(
-            address,
-            parameter("power_user"),
-            Secret::new(parameter("power_pass")),
-            trusted.and_then(|c| c.ca.as_deref()),
-        )?;
-        let inner = service.system(parameter("node_id"));
-        Ok(Some(Box::new(Timed { inner, figures: self.figures.clone() })))
+        let kind = power::types::kind(&machine.power.kind)
+            .map_err(|why| PowerError::Parameter { name: "power_type", why })?;
+        let address = machine.power.parameters.get("power_address").map_or("", Secret::expose);
+        let trusted = self.candidates.iter().find(|candidate| candidate.config.address == address);
+        let firmware =
+            if machine.boot_method.as_deref() == Some("uefi") { Firmware::Uefi } else { Firmware::Bios };
+        let node = Node { firmware, ca: trusted.and_then(|known| known.ca.as_deref()) };
+        let inner = power::driver(kind, &machine.power.parameters, &node)?;
+        Ok(Some(self.turns.at(Timed { inner, figures: self.figures.clone() })))
     }
 
     fn cached(&self, uuid: &str) -> Option<Power> {
@@ -119,14 +129,27 @@ impl Candidate {
     }
 }
 
-/// A system whose calls are counted and timed.
+/// What can be told to whatever switches a machine's power.
+pub fn known(machine: &Machine) -> Known {
+    match Kind::named(&machine.power.kind).map_or(Reach::None, |kind| kind.row().reach) {
+        Reach::Full => Known::Known,
+        Reach::On => Known::OnOnly,
+        Reach::None => Known::Manual,
+    }
+}
+
+/// A driver whose calls are counted and timed.
 struct Timed {
-    inner: Redfish,
+    inner: Box<dyn Bmc>,
     figures: Figures,
 }
 
 #[async_trait::async_trait]
 impl Bmc for Timed {
+    fn address(&self) -> &str {
+        self.inner.address()
+    }
+
     async fn state(&self) -> Result<power::Power, PowerError> {
         self.figures.bmc("state", self.inner.state()).await
     }
@@ -158,9 +181,11 @@ pub struct Control {
 impl maas_api::PowerControl for Control {
     async fn query(&self, system_id: &str) -> Result<String, String> {
         let driver = self.driver(system_id)?;
-        match driver.state().await.map_err(|error| error.to_string())? {
-            power::Power::On => Ok("on".to_owned()),
-            power::Power::Off => Ok("off".to_owned()),
+        match driver.state().await {
+            Ok(power::Power::On) => Ok("on".to_owned()),
+            Ok(power::Power::Off) => Ok("off".to_owned()),
+            Err(PowerError::Unable { .. }) => Ok("unknown".to_owned()),
+            Err(error) => Err(error.to_string()),
         }
     }
 
@@ -190,5 +215,55 @@ impl Control {
         driver.ok_or_else(|| {
             format!("No rack controllers can access the BMC of node {}", machine.value.hostname)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use maas_api::PowerControl as _;
+    use store::{Batch, Store};
+
+    use super::*;
+
+    async fn control(kind: &str, parameters: &[(&str, &str)]) -> (Control, Machine) {
+        let mut machine = Machine::new("m00001".to_owned(), Timestamp::now());
+        kind.clone_into(&mut machine.power.kind);
+        let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), Secret::from(*value)));
+        machine.power.parameters = parameters.collect();
+        let machines = Machines::new(Store::in_memory().await);
+        let batch = Batch::new("test", "test").create(model::SCOPE, "abc346", &machine);
+        machines.store().commit(batch).await.unwrap();
+        (Control { machines, bmcs: Bmcs::new(&[], Figures::default()).unwrap() }, machine)
+    }
+
+    #[tokio::test]
+    async fn who_cannot_be_asked_is_unknown_and_who_has_no_type_is_not_reached() {
+        let (manual, machine) = control("manual", &[]).await;
+        assert_eq!(known(&machine), Known::Manual);
+        assert_eq!(manual.query("abc346").await.unwrap(), "unknown");
+        manual.switch("abc346", power::Power::On).await.unwrap();
+
+        let wake = [("mac_address", "52:54:00:aa:00:01"), ("power_address", "127.0.0.1:9")];
+        let (wake, machine) = control("wake_on_lan", &wake).await;
+        assert_eq!(known(&machine), Known::OnOnly);
+        assert_eq!(wake.query("abc346").await.unwrap(), "unknown");
+        let error = wake.switch("abc346", power::Power::Off).await.unwrap_err();
+        assert_eq!(error, "power type wake_on_lan cannot switch off");
+
+        let (none, machine) = control("", &[]).await;
+        assert_eq!(known(&machine), Known::Manual);
+        assert!(none.query("abc346").await.unwrap_err().contains("No rack controllers can access the BMC"));
+    }
+
+    #[tokio::test]
+    async fn what_is_stored_and_no_good_is_told_when_it_is_used() {
+        let (virsh, machine) = control("virsh", &[("power_address", "qemu+ext://h/?command=sh")]).await;
+        assert_eq!(known(&machine), Known::Known);
+        let error = virsh.query("abc346").await.unwrap_err();
+        assert!(error.starts_with("power_address cannot be used"), "{error}");
+        let (gone, machine) = control("lxd", &[]).await;
+        assert_eq!(known(&machine), Known::Manual);
+        assert!(gone.query("abc346").await.unwrap_err().contains("lxd is not supported here"));
     }
 }

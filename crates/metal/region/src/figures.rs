@@ -126,9 +126,7 @@ impl Figures {
         let done = work.await;
         let result = match &done {
             Ok(_) => "ok",
-            Err(PowerError::Unreachable { .. }) => "unreachable",
-            Err(PowerError::Credentials { .. }) => "credentials",
-            Err(PowerError::Refused { .. }) => "refused",
+            Err(error) => error.word(),
         };
         self.bmc.get_or_create(&[("call", call), ("result", result)]).observe(began.elapsed().as_secs_f64());
         done

@@ -10,7 +10,10 @@ use reconcile::Queue;
 use store::{Stored, WatchEnd};
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::{bmcs::Bmcs, figures::Figures};
+use crate::{
+    bmcs::{self, Bmcs},
+    figures::Figures,
+};
 
 /// Machines that are worked on at once.
 const AT_ONCE: usize = 64;
@@ -101,13 +104,12 @@ impl Reconciler {
         if value.power.kind.is_empty() && self.adopt_bmc(machine).await? {
             return Ok(None); // the change brings us back
         }
-        let bmc = if value.power.kind == "redfish" { Known::Known } else { Known::Manual };
         let seen = Observed {
             status: value.status,
             flow: &value.flow,
             next: value.next_status(),
             power: value.known_power(),
-            bmc,
+            bmc: bmcs::known(value),
         };
         let step = lifecycle::plan(&seen, now);
         self.figures.step(&step);
@@ -219,7 +221,7 @@ impl Reconciler {
         now: Timestamp,
     ) -> Result<Again, ChangeError<std::convert::Infallible>> {
         let value = &machine.value;
-        if value.power.kind != "redfish" {
+        if bmcs::known(value) != Known::Known {
             return Ok(None);
         }
         let settling = value.power_state == "on" && value.status != Status::Deployed;

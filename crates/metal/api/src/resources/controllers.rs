@@ -22,6 +22,13 @@ pub fn resources() -> Vec<Resource> {
             ops: vec![
                 restful!(GET, User, "Lists the rack controllers: the region.", racks),
                 named!(
+                    GET,
+                    "describe_power_types",
+                    User,
+                    "Describes the power types with their parameters.",
+                    power_types
+                ),
+                named!(
                     POST,
                     "import_boot_images",
                     Admin,
@@ -126,6 +133,10 @@ fn known(call: &Call, class: &str) -> Result<(), ApiError> {
 
 async fn racks(call: Call) -> Answer {
     Ok(Reply::Json(json!([show(&call, "rack")])))
+}
+
+async fn power_types(_call: Call) -> Answer {
+    Ok(Reply::Json(power::types::describe(power::is_installed)))
 }
 
 async fn rack(call: Call) -> Answer {

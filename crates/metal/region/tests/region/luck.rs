@@ -25,7 +25,7 @@ async fn deploying(fault: Fault) -> (Site, Client, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bmc_that_refuses_fails_the_deployment() {
     let (site, client, id) = deploying(Fault::Refuse).await;
-    let why = site.waits_for(&id, "refused PATCH /redfish/v1/Systems/1: 503").await;
+    let why = site.waits_for(&id, "refused GET /redfish/v1/Systems/1: 503").await;
     assert!(why.waiting.unwrap().until.is_some());
     let machine = site.reaches(&id, Status::FailedDeployment).await;
     assert!(machine.error_description.contains("the BMC failed 5 times"), "{}", machine.error_description);

@@ -1,28 +1,15 @@
 //! New machines.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use lifecycle::Status;
-use model::{Domain, Machine, Nic, Power, SCOPE};
-use secrets::Secret;
-use serde_json::Value;
+use model::{Domain, Machine, Nic, SCOPE};
 use store::{Store, Stored};
 
-use super::life;
-use super::{filter, shown};
+use super::{filter, life, power::power, shown};
 use api_call::{Answer, ApiError, Call, Faults, Reply, edit::edit, is_true};
 
 /// Architectures that can be booted and deployed here.
 const ARCHITECTURES: [&str; 2] = ["amd64/generic", "arm64/generic"];
-
-/// Power types and the parameters that they cannot do without.
-const POWER_TYPES: [(&str, &[&str]); 4] = [
-    ("manual", &[]),
-    ("redfish", &["power_address"]),
-    ("ipmi", &["power_address"]),
-    ("webhook", &["power_on_uri", "power_off_uri", "power_query_uri"]),
-];
 
 pub async fn create(call: Call) -> Answer {
     let mut machine = check(&call)?;
@@ -171,45 +158,4 @@ pub fn check_hostname(text: &str, faults: &mut Faults) -> String {
         faults.add("hostname", format!("Label is too long: '{text}'. Maximum is 63 characters."));
     }
     text.to_ascii_lowercase()
-}
-
-/// How power is switched, as sent on top of what there `was`.
-pub fn power(call: &Call, was: Option<&Power>, faults: &mut Faults) -> Power {
-    let mut power = was.cloned().unwrap_or(Power { kind: String::new(), parameters: BTreeMap::new() });
-    if let Some(kind) = call.param("power_type").filter(|kind| *kind != power.kind) {
-        kind.clone_into(&mut power.kind);
-        power.parameters.clear();
-    }
-    if let Some(text) = call.param("power_parameters").filter(|text| !text.is_empty()) {
-        match serde_json::from_str::<BTreeMap<String, Value>>(text) {
-            Ok(sent) => power.parameters.extend(sent.into_iter().map(|(name, value)| {
-                (name, Secret::new(value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
-            })),
-            Err(_) => faults.add("power_parameters", "The power parameters are not a JSON object."),
-        }
-    }
-    for param in &call.form {
-        if let (Some(name), Some(value)) = (param.name.strip_prefix("power_parameters_"), &param.text)
-            && name != "skip_check"
-        {
-            power.parameters.insert(name.to_owned(), Secret::new(value.clone()));
-        }
-    }
-    if power.kind.is_empty() {
-        return power;
-    }
-    match POWER_TYPES.iter().find(|(kind, _)| *kind == power.kind) {
-        None => faults.add(
-            "power_type",
-            format!("Select a valid choice. {} is not one of the available choices.", power.kind),
-        ),
-        Some((_, needed)) => {
-            let has =
-                |name: &&&str| power.parameters.get(**name).is_some_and(|value| !value.expose().is_empty());
-            if !call.flag("power_parameters_skip_check") && !needed.iter().all(|name| has(&name)) {
-                faults.add("power_parameters", "This field is required.");
-            }
-        }
-    }
-    power
 }

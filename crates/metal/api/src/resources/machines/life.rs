@@ -10,9 +10,9 @@ use model::{
     results::{Chosen, Wanted},
 };
 use secrets::Secret;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{load, load_as_admin, load_own, shown};
+use super::{load, load_as_admin, load_own, power, shown};
 use crate::resources;
 use api_call::{Answer, ApiError, Call, Faults, Reply};
 
@@ -230,14 +230,7 @@ pub async fn console(call: Call) -> Answer {
 }
 
 pub async fn power_parameters(call: Call) -> Answer {
-    Ok(Reply::Json(exposed(&load_as_admin(&call)?.value)))
-}
-
-/// Power parameters with their secrets: for administrators.
-pub fn exposed(machine: &Machine) -> Value {
-    let parameters: Map<String, Value> =
-        machine.power.parameters.iter().map(|(name, value)| (name.clone(), json!(value.expose()))).collect();
-    Value::Object(parameters)
+    Ok(Reply::Json(power::exposed(&load_as_admin(&call)?.value)))
 }
 
 pub async fn get_token(call: Call) -> Answer {

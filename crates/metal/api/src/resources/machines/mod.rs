@@ -4,6 +4,7 @@ mod allocate;
 mod create;
 pub mod filter;
 mod life;
+mod power;
 mod several;
 mod storage;
 mod update;

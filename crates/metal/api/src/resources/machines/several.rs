@@ -8,7 +8,7 @@ use model::{Machine, SCOPE, Zone};
 use serde_json::{Map, Value, json};
 use store::Stored;
 
-use super::{filter, life, rendered};
+use super::{filter, life, power, rendered};
 use api_call::{Answer, ApiError, Call, Reply};
 
 pub async fn release(call: Call) -> Answer {
@@ -117,7 +117,7 @@ pub async fn power_parameters(call: Call) -> Answer {
         .all()
         .iter()
         .filter(|machine| wanted.is_empty() || wanted.contains(&machine.id.as_str()))
-        .map(|machine| (machine.id.clone(), life::exposed(&machine.value)))
+        .map(|machine| (machine.id.clone(), power::exposed(&machine.value)))
         .collect();
     Ok(Reply::Json(Value::Object(by_id)))
 }

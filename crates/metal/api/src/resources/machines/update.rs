@@ -3,7 +3,7 @@
 use model::{Machine, Pool, SCOPE, Zone};
 use store::Batch;
 
-use super::{create, load_as_admin, shown};
+use super::{create, load_as_admin, power::power, shown};
 use api_call::{Answer, ApiError, Call, Faults, Reply, edit::edit};
 
 pub async fn update(call: Call) -> Answer {
@@ -81,7 +81,7 @@ fn apply(call: &Call, id: &str, machine: &mut Machine, mut batch: Batch) -> Resu
             .parse()
             .map_or_else(|_| faults.add("memory", "Enter a whole number."), |n| machine.memory = n);
     }
-    machine.power = create::power(call, Some(&machine.power), &mut faults);
+    machine.power = power(call, Some(&machine.power), &mut faults);
     faults.check()?;
     Ok(batch)
 }
