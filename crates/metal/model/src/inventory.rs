@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::{Disk, Machine, Nic};
+use crate::{Disk, Lasts, Machine, Nic, NicKind};
 
 /// More NICs or disks than this are ignored.
 const LIMIT: usize = 512;
@@ -57,7 +57,7 @@ fn nics(
         if mac.len() != 17 || found.iter().any(|nic| nic.mac == mac) {
             continue;
         }
-        let known = machine.nics.iter().find(|nic| nic.mac == mac);
+        let known = machine.nics.iter().find(|nic| nic.is_physical() && nic.mac == mac);
         let boot = mac == boot_mac;
         let name = text(&port["id"]);
         let up = inventory["networks"][&name]["state"] == "up";
@@ -72,11 +72,33 @@ fn nics(
             product: text(&card["product"]),
             tags: known.map(|nic| nic.tags.clone()).unwrap_or_default(),
             links: known.map(|nic| nic.links.clone()).unwrap_or_default(),
+            kind: NicKind::Physical,
+            parents: Vec::new(),
+            mtu: known.and_then(|nic| nic.mtu),
+            accept_ra: known.and_then(|nic| nic.accept_ra),
+            disabled: known.is_some_and(|nic| nic.disabled),
+            lasts: Lasts::Always,
             name,
             mac,
         });
     }
+    keep_made(machine, &mut found);
     found
+}
+
+/// Keeps bonds, bridges and VLANs of which every port is still there; no inventory has them.
+fn keep_made(machine: &Machine, found: &mut Vec<Nic>) {
+    let mut left: Vec<&Nic> = machine.nics.iter().filter(|nic| !nic.is_physical()).collect();
+    loop {
+        let there = |number: &u64| found.iter().any(|nic| nic.number == *number);
+        let (whole, open): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|nic| !nic.parents.is_empty() && nic.parents.iter().all(there));
+        if whole.is_empty() {
+            return;
+        }
+        found.extend(whole.into_iter().cloned());
+        left = open;
+    }
 }
 
 fn disks(machine: &Machine, resources: &Value, number: &mut impl FnMut() -> u64) -> Vec<Disk> {
