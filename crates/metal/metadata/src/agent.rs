@@ -10,7 +10,7 @@ use agent_protocol::{Assignment, Hello, Progress, Report, Task};
 use axum::{
     Json, Router,
     extract::{ConnectInfo, DefaultBodyLimit, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -20,6 +20,7 @@ use lifecycle::{Signal, Status};
 use model::{
     BootAttempt, BootResource, ChangeError, Level, Machine, Machines, SCOPE, ScriptResult, ScriptSet, Subnet,
 };
+use render::netplan::Surroundings;
 use store::{Batch, CommitError, Stored};
 
 use crate::task;
@@ -181,7 +182,10 @@ impl Agents {
 
     fn assignment(&self, id: &str, machine: &Machine, base: &str, token: &str) -> Result<Assignment, String> {
         let images = self.machines.store().list::<BootResource>(SCOPE);
-        task::of(id, machine, &images, base, token)
+        // The machine reaches the region, and its name server, at the address that it asks.
+        let resolver = base.parse::<Uri>().ok().and_then(|base| base.host()?.parse().ok());
+        let around = Surroundings::of(self.machines.store(), machine, resolver);
+        task::of(id, machine, &images, base, token, &around)
     }
 
     /// The task of a machine; where it can't be given, the machine fails and is switched off.

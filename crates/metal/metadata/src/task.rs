@@ -5,12 +5,14 @@ use std::sync::Arc;
 use agent_protocol::{AfterInstall, Assignment, FileToWrite, ImageFormat, Install, Task};
 use lifecycle::Status;
 use model::{BootResource, Credentials, Machine};
+use render::netplan::{self, Surroundings};
 use store::Stored;
 
 /// Pause between two questions of an agent that has nothing to do.
 const RETRY_MS: u64 = 500;
 
-/// The task of a machine by its state. `base` is the boot service's URL and `token` that of the boot attempt.
+/// The task of a machine by its state. `base` is the boot service's URL, `token` that of the boot attempt, and `around`
+/// has the networks that its interfaces are in.
 ///
 /// # Errors
 /// A sentence, where the state asks for something that cannot be given: the machine fails with it.
@@ -20,6 +22,7 @@ pub fn of(
     images: &[Arc<Stored<BootResource>>],
     base: &str,
     token: &str,
+    around: &Surroundings,
 ) -> Result<Assignment, String> {
     let task = match (machine.status, machine.flow.done) {
         (Status::Commissioning, None) => Task::Test,
@@ -27,7 +30,7 @@ pub fn of(
             Task::Erase { mode: machine.erase.unwrap_or(agent_protocol::EraseMode::Quick), disks: Vec::new() }
         }
         (Status::Deploying, None) => {
-            Task::Install(Box::new(install(system_id, machine, images, base, token)?))
+            Task::Install(Box::new(install(system_id, machine, images, base, token, around)?))
         }
         (Status::Deploying, Some(_)) => Task::Restart,
         (Status::New | Status::Testing, _) => Task::Wait { retry_ms: RETRY_MS },
@@ -47,6 +50,7 @@ fn install(
     images: &[Arc<Stored<BootResource>>],
     base: &str,
     token: &str,
+    around: &Surroundings,
 ) -> Result<Install, String> {
     let wanted = format!("{}/{}", machine.osystem, machine.distro_series);
     let file = images
@@ -76,13 +80,23 @@ fn install(
         raw_size: file.raw_size.unwrap_or(0),
         format,
         disk: disk.name.clone(),
-        files: vec![FileToWrite {
-            path: "/etc/cloud/cloud.cfg.d/90_dpkg_maas.cfg".to_owned(),
-            content: data_source(system_id, credentials, base),
-            mode: 0o600,
-        }],
+        files: files(data_source(system_id, credentials, base), network(machine, around)?),
         then: AfterInstall::Kexec,
     })
+}
+
+fn files(data_source: String, network: Option<String>) -> Vec<FileToWrite> {
+    let file = |path: &str, content| FileToWrite { path: path.to_owned(), content, mode: 0o600 };
+    let network = network.map(|content| file(netplan::PATH, content));
+    [file("/etc/cloud/cloud.cfg.d/90_dpkg_maas.cfg", data_source)].into_iter().chain(network).collect()
+}
+
+/// cloud-init's configuration of the network; `None` where the image's own, DHCP, comes to the same.
+fn network(machine: &Machine, around: &Surroundings) -> Result<Option<String>, String> {
+    if netplan::is_plain(machine, around) {
+        return Ok(None);
+    }
+    netplan::file(machine, around).map(Some).map_err(|error| format!("network configuration: {error}"))
 }
 
 /// cloud-init's configuration for the MAAS data source and for reporting.
