@@ -115,3 +115,39 @@ fn data_source(system_id: &str, credentials: &Credentials, base: &str) -> String
         keys("    "),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use model::{Link, LinkMode, Nic};
+
+    use super::*;
+
+    #[test]
+    fn a_network_is_written_only_where_it_says_more_than_dhcp() {
+        let around = Surroundings::default();
+        let mut machine = Machine::new("m1".to_owned(), Timestamp::UNIX_EPOCH);
+        machine.nics = vec![
+            Nic { boot: true, ..Nic::physical(1, "eth0", "52:54:00:00:00:01") },
+            Nic::physical(2, "eth1", "52:54:00:00:00:02"),
+        ];
+        let paths = |machine: &Machine| {
+            let written = files(String::new(), network(machine, &around).unwrap());
+            written.into_iter().map(|file| file.path).collect::<Vec<_>>()
+        };
+        let link = |mode| Link { number: 3, mode, subnet: Some(1), ip: None };
+        let plain = ["/etc/cloud/cloud.cfg.d/90_dpkg_maas.cfg"];
+        let network = [plain[0], netplan::PATH];
+        assert_eq!(paths(&machine), plain);
+        for mode in [LinkMode::Auto, LinkMode::Dhcp, LinkMode::LinkUp] {
+            machine.nics[0].links = vec![link(mode)];
+            machine.nics[1].links = vec![link(LinkMode::LinkUp)];
+            assert_eq!(paths(&machine), plain, "{mode:?}");
+        }
+        machine.nics[0].links = vec![link(LinkMode::Static)];
+        assert_eq!(paths(&machine), network);
+        machine.nics[0].links = vec![link(LinkMode::Auto)];
+        machine.nics[1].links = vec![link(LinkMode::Auto)];
+        assert_eq!(paths(&machine), network);
+    }
+}

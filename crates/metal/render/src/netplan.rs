@@ -67,12 +67,13 @@ impl Surroundings {
     }
 }
 
-/// The configuration as a file for [`PATH`].
+/// The configuration as a file for [`PATH`]: JSON, which is YAML, too. In YAML without quotes, cloud-init reads MAC
+/// addresses of digits as numbers to the base of 60.
 ///
 /// # Errors
 /// None: keys are texts, and there are no numbers but whole ones.
-pub fn file(machine: &Machine, around: &Surroundings) -> Result<String, serde_yaml_ng::Error> {
-    serde_yaml_ng::to_string(&Config { network: network(machine, around) })
+pub fn file(machine: &Machine, around: &Surroundings) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(&Config { network: network(machine, around) })
 }
 
 /// Whether a system that asks for DHCP on its ports gets the same by itself: no more than one automatic or DHCP link
