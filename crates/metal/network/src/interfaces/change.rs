@@ -293,6 +293,11 @@ fn check(
             None => Some(parents),
         }
     };
+    if let (NicKind::Bridge(_), Some([parent])) = (&nic.kind, parents.as_deref())
+        && parent.kind == NicKind::Vlan
+    {
+        nic.vlan = parent.vlan;
+    }
     let vlan = nic.vlan.and_then(|number| around.vlans.get(&number));
     if nic.vlan.is_some() && vlan.is_none() {
         faults.add("vlan", NO_CHOICE);
@@ -304,7 +309,7 @@ fn check(
             Some(vlan) if vlan.vid == 0 => {
                 faults.add("vlan", "A VLAN interface can only belong to a tagged VLAN.");
             }
-            Some(vlan) if parent.is_some() && fabric != Some(vlan.fabric) => faults.add(
+            Some(vlan) if parent.is_some() && fabric != Some(vlan.fabric) && !is_cut_off(nics, nic) => faults.add(
                 "vlan",
                 "A VLAN interface can only belong to a tagged VLAN on the same fabric as its parent interface.",
             ),
@@ -329,6 +334,13 @@ fn check(
     if let Some(words) = mac_fault(nics, nic, hostname, around) {
         faults.add("mac_address", words);
     }
+}
+
+/// Whether a VLAN interface is as it was, but its parent has no VLAN any more.
+fn is_cut_off(nics: &[Nic], nic: &Nic) -> bool {
+    let parent = nic.parents.first().and_then(|number| find(nics, *number));
+    find(nics, nic.number).is_some_and(|was| was.vlan == nic.vlan && was.parents == nic.parents)
+        && parent.is_some_and(|parent| parent.vlan.is_none())
 }
 
 /// What is wrong with what an interface is to be made of.
@@ -407,33 +419,32 @@ fn is_above(nics: &[Nic], upper: u64, lower: u64) -> bool {
 
 /// Whether an interface may be moved to this VLAN for a link's sake.
 pub fn may_move(nics: &[Nic], nic: &Nic, vlan: u64, around: &Around<'_>) -> bool {
-    let moved = Nic { vlan: Some(vlan), ..nic.clone() };
-    nic.kind != NicKind::Vlan && moved_fault(nics, &moved, around).is_none()
-}
-
-/// What is wrong with the VLAN of an interface, seen from what is made of it and what it is made of.
-fn moved_fault(nics: &[Nic], nic: &Nic, around: &Around<'_>) -> Option<String> {
-    let fabric = |vlan: Option<u64>| around.vlans.get(&vlan?).map(|vlan| vlan.fabric);
-    let was = find(nics, nic.number)?;
-    if was.vlan == nic.vlan {
-        return None;
-    }
-    if let Some(whole) = children(nics, nic.number).find(|child| child.kind != NicKind::Vlan) {
-        return Some(format!("{} is part of {}, and in its VLAN.", nic.name, whole.name));
-    }
-    if nic.vlan.is_some() {
-        let mut vlans = children(nics, nic.number).filter(|child| child.kind == NicKind::Vlan);
-        if let Some(child) = vlans.find(|child| fabric(child.vlan) != fabric(nic.vlan)) {
-            return Some(format!(
-                "{} is a tagged VLAN on the fabric that this interface would leave: delete it first.",
-                child.name
-            ));
-        }
-    }
     let on_vlan =
         nic.parents.iter().filter_map(|p| find(nics, *p)).any(|parent| parent.kind == NicKind::Vlan);
-    (on_vlan && matches!(nic.kind, NicKind::Bridge(_)))
-        .then(|| "A bridge on a VLAN interface is in its parent's VLAN.".to_owned())
+    let moved = Nic { vlan: Some(vlan), ..nic.clone() };
+    nic.kind != NicKind::Vlan && !on_vlan && moved_fault(nics, &moved, around).is_none()
+}
+
+/// What is wrong with the VLAN of an interface, seen from what is made of it, and with what it takes along.
+fn moved_fault(nics: &[Nic], nic: &Nic, around: &Around<'_>) -> Option<String> {
+    let moved = find(nics, nic.number).is_none_or(|was| was.vlan != nic.vlan);
+    let whole = children(nics, nic.number).find(|child| child.kind != NicKind::Vlan);
+    if let Some(whole) = whole.filter(|_| moved) {
+        return Some(format!("{} is part of {}, and in its VLAN.", nic.name, whole.name));
+    }
+    let fabric = |vlan: u64| around.vlans.get(&vlan).map(|vlan| vlan.fabric);
+    let here = fabric(nic.vlan?);
+    let strays = |child: &&Nic| {
+        child.kind == NicKind::Vlan && child.number != nic.number && child.vlan.and_then(fabric) != here
+    };
+    let takes = |parent: &&u64| find(nics, **parent).is_some_and(|parent| parent.vlan != nic.vlan);
+    let along = nic.parents.iter().filter(takes).filter(|_| nic.kind != NicKind::Vlan);
+    let moving = along.chain(Some(&nic.number).filter(|_| moved));
+    let stray = moving.flat_map(|number| children(nics, *number)).find(strays)?;
+    Some(format!(
+        "{} is a tagged VLAN on the fabric that its parent would leave: delete it first.",
+        stray.name
+    ))
 }
 
 fn mac_fault(nics: &[Nic], nic: &Nic, hostname: &str, around: &Around<'_>) -> Option<String> {
