@@ -435,7 +435,7 @@ impl World {
                 self.on(|machine, around| links::set_default_gateway(machine, at(*which), "", around))
             }
             Step::Restore => {
-                self.on(|machine, around| change::restore(machine, around));
+                self.on(change::restore);
                 Ok(())
             }
         }
