@@ -129,7 +129,9 @@ impl Agents {
                         batch = batch.claim(SCOPE, "uuid", uuid, &id);
                     }
                     machine.hardware_uuid = uuid;
+                    let was = machine.clone();
                     model::absorb(machine, &hello.inventory, mac, vlan, || self.machines.next_number());
+                    batch = model::addresses::release_lost(&store, &id, &was, machine, batch);
                     if matches!(machine.status, Status::New | Status::Commissioning) {
                         model::ops::link_boot_nic(&store, machine);
                     }

@@ -86,19 +86,22 @@ fn nics(
     found
 }
 
-/// Keeps bonds, bridges and VLANs of which every port is still there; no inventory has them.
+/// Keeps bonds, bridges and VLANs of which any port is still there; no inventory has them.
 fn keep_made(machine: &Machine, found: &mut Vec<Nic>) {
-    let mut left: Vec<&Nic> = machine.nics.iter().filter(|nic| !nic.is_physical()).collect();
+    let mut made: Vec<Nic> = machine.nics.iter().filter(|nic| !nic.is_physical()).cloned().collect();
     loop {
-        let there = |number: &u64| found.iter().any(|nic| nic.number == *number);
-        let (whole, open): (Vec<_>, Vec<_>) =
-            left.into_iter().partition(|nic| !nic.parents.is_empty() && nic.parents.iter().all(there));
-        if whole.is_empty() {
-            return;
+        let there: Vec<u64> = found.iter().chain(&made).map(|nic| nic.number).collect();
+        let parts = |made: &[Nic]| made.iter().map(|nic| nic.parents.len()).sum::<usize>();
+        let before = parts(&made);
+        for nic in &mut made {
+            nic.parents.retain(|parent| there.contains(parent));
         }
-        found.extend(whole.into_iter().cloned());
-        left = open;
+        made.retain(|nic| !nic.parents.is_empty());
+        if parts(&made) == before {
+            break;
+        }
     }
+    found.extend(made);
 }
 
 fn disks(machine: &Machine, resources: &Value, number: &mut impl FnMut() -> u64) -> Vec<Disk> {
@@ -204,5 +207,29 @@ mod tests {
         assert_eq!((machine.memory, machine.cpu_count, machine.disks.len()), (1024, 2, 1));
         absorb(&mut machine, &json!({"resources": 7}), "", None, &mut next);
         assert!(machine.nics.is_empty() && machine.disks.is_empty());
+    }
+
+    #[test]
+    fn what_is_made_of_ports_stays_as_long_as_one_of_them_is_there() {
+        let mut machine = Machine::new("m".to_owned(), Timestamp::UNIX_EPOCH);
+        let made = |number, kind, parents| Nic {
+            kind,
+            parents,
+            ..Nic::physical(number, &format!("made{number}"), "52:54:00:00:00:01")
+        };
+        machine.nics = vec![
+            Nic::physical(1, "eth0", "52:54:00:00:00:01"),
+            Nic::physical(2, "eth1", "52:54:00:00:00:02"),
+            made(4, NicKind::Vlan, vec![3]),
+            made(3, NicKind::Bond(crate::Bond::default()), vec![1, 2]),
+            made(5, NicKind::Vlan, vec![2]),
+        ];
+        let ports = json!([{"id": "eth0", "address": "52:54:00:00:00:01"}]);
+        let inventory = json!({"resources": {"network": {"cards": [{"ports": ports}]}}});
+        absorb(&mut machine, &inventory, "52:54:00:00:00:01", None, || 9);
+        let kept: Vec<_> = machine.nics.iter().map(|nic| (nic.number, nic.parents.clone())).collect();
+        assert_eq!(kept, [(1, vec![]), (4, vec![3]), (3, vec![1])]);
+        absorb(&mut machine, &json!({}), "", None, || 9);
+        assert!(machine.nics.is_empty());
     }
 }

@@ -297,7 +297,9 @@ fn network<'a>(machine: &'a Machine, embedded: &'a Embedded) -> impl Serialize +
             ipv4: ShownGateway {
                 gateway_ip: route.map(|(_, gateway)| gateway.ip),
                 // MAAS says only what was chosen.
-                link_id: machine.default_gateway,
+                link_id: machine
+                    .default_gateway
+                    .filter(|chosen| machine.links().any(|(_, link)| link.number == *chosen)),
             },
             ipv6: ShownGateway::default(),
         },
