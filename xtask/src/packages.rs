@@ -9,6 +9,7 @@ const LAB: &[&str] = &[
     "bind9-dnsutils",
     "busybox-static",
     "chromium",
+    "cloud-init",
     "curl",
     "dnsmasq-base",
     "fonts-dejavu-core",

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use lifecycle::Status;
-use model::{Disk, Link, Machine, Nic, Power, SCOPE, setup::AdminKey};
+use model::{Disk, Link, LinkMode, Machine, Nic, Power, SCOPE, setup::AdminKey};
 use reqwest::{Client, header::AUTHORIZATION};
 use store::{Batch, Store};
 
@@ -147,23 +147,20 @@ fn nic(n: u32, i: u32) -> Nic {
     let mac = (n * 8 + i).to_be_bytes().map(|byte| format!("{byte:02x}"));
     let link = |k: u32| Link {
         number: number * u64::from(LINKS) + u64::from(k),
-        mode: "static".to_owned(),
+        mode: LinkMode::Static,
         subnet: Some(1),
         ip: Some(Ipv4Addr::from_bits(0x0a14_0100 + ((n * NICS + i) * LINKS + k) % 0x7000)),
     };
     Nic {
-        number,
-        name: format!("enp{i}s0f0"),
-        mac: format!("52:54:{}", mac.join(":")),
         vlan: Some(5001),
         boot: i == 0,
-        link_connected: true,
         link_speed: 25_000,
         interface_speed: 25_000,
         vendor: "Mellanox Technologies".to_owned(),
         product: "MT27800 Family [ConnectX-5]".to_owned(),
         tags: vec!["sriov".to_owned()],
         links: (0..LINKS).map(link).collect(),
+        ..Nic::physical(number, &format!("enp{i}s0f0"), &format!("52:54:{}", mac.join(":")))
     }
 }
 

@@ -23,6 +23,7 @@ pub(super) const PACKAGES: &[&str] = &[
     "less",
     "linux-image-cloud-amd64",
     "netbase",
+    "netplan.io",
     "openssh-server",
     "procps",
     "python3-cffi-backend",
@@ -36,6 +37,7 @@ pub(super) const PACKAGES: &[&str] = &[
 
 /// Files that are there before packages are configured, so that these do their work once and right.
 pub(super) const FILES: &[(&str, &str)] = &[
+    ("etc/cloud/cloud.cfg.d/50-curtin-networking.cfg", include_str!("files/network.cfg")),
     ("etc/cloud/cloud.cfg.d/95-bessemer.cfg", include_str!("files/cloud.cfg")),
     ("etc/fstab", include_str!("files/fstab")),
     ("etc/initramfs-tools/conf.d/bessemer.conf", include_str!("files/initramfs.conf")),

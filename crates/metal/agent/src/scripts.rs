@@ -79,7 +79,7 @@ fn group(
             let names = names.join(", ");
             let done = loop {
                 let heard = match told.recv_timeout(SIGN) {
-                    Ok((result, state)) => stage.script(result, state),
+                    Ok((result, now)) => stage.script(result, now),
                     Err(RecvTimeoutError::Timeout) => stage.still(&names),
                     Err(RecvTimeoutError::Disconnected) => break Ok(()),
                 };

@@ -10,7 +10,7 @@ use common::{Region, plaintext, region, signed};
 use http::header;
 use jiff::Timestamp;
 use lifecycle::Status;
-use model::{Credentials, Level, Link, SCOPE, ScriptResult, ScriptSet, Stage, Tag};
+use model::{Credentials, Level, Link, LinkMode, SCOPE, ScriptResult, ScriptSet, Stage, Tag};
 use scripts::{Hardware, Outcome};
 use serde::Deserialize;
 use serde_json::Value;
@@ -53,7 +53,6 @@ const EXCEPTIONS: &[(&str, u16, &str)] = &[
     ("life_deploy001_mark_broken_unowned", 0, "administrators may"),
     ("life035_mark_broken", 0, "administrators may"),
     ("life041_rescue_mode", 0, "recorded without a rack"),
-    ("life_deploy002_link_subnet_auto_ready", 0, "not supported yet"),
     ("life_deploy003_set_storage_layout_lvm", 501, "not supported yet"),
     ("life_afterdeploy018_power_on_allocated", 409, "here it is Releasing, there it was New already"),
     ("life_afterdeploy019_release_collection", 200, "here it is Releasing, there it was New already"),
@@ -278,7 +277,7 @@ async fn recorded_region() -> Region {
     change(&region, "8x8q3x", |machine| {
         machine.nics[0].number = 89;
         mac.clone_into(&mut machine.nics[0].mac);
-        machine.nics[0].links.push(Link { number: 1, mode: "auto".to_owned(), subnet: Some(1), ip: None });
+        machine.nics[0].links.push(Link { number: 1, mode: LinkMode::Auto, subnet: Some(1), ip: None });
         machine.disks[0].number = 80;
         machine.cpu_count = 8;
         machine.memory = 8192;
@@ -342,6 +341,7 @@ async fn the_life_of_others() {
 async fn the_life_of_a_deployment() {
     let region = region().await;
     region.machine("wn6rxx", 25, Status::Ready).await;
+    change(&region, "wn6rxx", |machine| machine.nics[0].number = 233).await;
     replay(&region, "life_deploy").await;
     region.call("admin", "POST", "/machines/wn6rxx/?op=deploy", Some("distro_series=noble")).await.ok();
     replay(&region, "life_afterdeploy").await;

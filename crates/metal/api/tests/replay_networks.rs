@@ -16,7 +16,7 @@ use images::Images;
 use jiff::Timestamp;
 use lifecycle::Status;
 use maas_api::{PowerControl, Settings, State, router};
-use model::{ApiToken, Link, Machine, Machines, Nic, SCOPE, User, setup};
+use model::{ApiToken, Link, LinkMode, Machine, Machines, Nic, SCOPE, User, setup};
 use serde_json::Value;
 use store::{Batch, Store};
 use tower::ServiceExt;
@@ -25,11 +25,6 @@ use tower::ServiceExt;
 const EXCEPTIONS: &[(&str, u16, &str)] = &[
     ("fresh_GET_rackcontrollers_", 200, "the region is a rack controller too"),
     ("flow015_subnet_create_v6", 400, "subnets are IPv4 only for now"),
-    ("flow035_static_route", 405, "static routes are not supported yet"),
-    ("flow036_static_routes", 200, "static routes are not supported yet"),
-    ("flow037_reservedip_create", 405, "DHCP reservations are not supported yet"),
-    ("flow038_reservedips", 200, "DHCP reservations are not supported yet"),
-    ("flow039_reservedip_bad", 405, "DHCP reservations are not supported yet"),
     ("flow050_domain_delete_nonempty", 409, "MAAS fails with an internal error"),
     ("GET_tags_NAME_op=machines", 200, "MAAS leaves `ip_addresses` out here, and only here"),
     ("GET_fabrics_ID_vlans_VID", 0, "asked with the VLANs that this test has"),
@@ -188,23 +183,17 @@ impl Region {
         machine.owner = Some("admin".to_owned());
         machine.tags = vec!["tag001".to_owned()];
         machine.nics = vec![Nic {
-            number: 1,
-            name: "eth0".to_owned(),
-            mac: "52:54:00:00:00:01".to_owned(),
             vlan: Some(5001),
             boot: true,
-            link_connected: true,
             link_speed: 1000,
             interface_speed: 1000,
-            vendor: String::new(),
-            product: String::new(),
-            tags: Vec::new(),
             links: vec![Link {
                 number: 1,
-                mode: "auto".to_owned(),
+                mode: LinkMode::Auto,
                 subnet: Some(1),
                 ip: Some("10.9.0.7".parse().unwrap()),
             }],
+            ..Nic::physical(1, "eth0", "52:54:00:00:00:01")
         }];
         let batch = Batch::new("test", "machine")
             .create(SCOPE, "abc346", &machine)

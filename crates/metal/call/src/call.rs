@@ -175,3 +175,12 @@ pub fn is_true(text: &str) -> bool {
 pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty())
 }
+
+/// A MAC address as documents have it: lower case with colons; `None` if it is none.
+pub fn mac(text: &str) -> Option<String> {
+    let text = text.trim().to_ascii_lowercase().replace('-', ":");
+    let parts: Vec<&str> = text.split(':').collect();
+    let good = parts.len() == 6
+        && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    good.then_some(text)
+}

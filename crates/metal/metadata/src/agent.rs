@@ -10,7 +10,7 @@ use agent_protocol::{Assignment, Hello, Progress, Report, ScriptState, Task};
 use axum::{
     Json, Router,
     extract::{ConnectInfo, DefaultBodyLimit, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -20,6 +20,7 @@ use lifecycle::{Signal, Status};
 use model::{
     BootAttempt, BootResource, ChangeError, Level, Machine, Machines, SCOPE, ScriptOutput, Stage, Subnet,
 };
+use render::netplan::Surroundings;
 use scripts::{INVENTORY, Outcome, outcome};
 use store::{Batch, CommitError, Store, Stored};
 
@@ -131,7 +132,9 @@ impl Agents {
                         batch = batch.claim(SCOPE, "uuid", uuid, &id);
                     }
                     machine.hardware_uuid = uuid;
+                    let was = machine.clone();
                     model::absorb(machine, &hello.inventory, mac, vlan, || self.machines.next_number());
+                    batch = model::addresses::release_lost(&store, &id, &was, machine, batch);
                     if matches!(machine.status, Status::New | Status::Commissioning) {
                         model::ops::link_boot_nic(&store, machine);
                     }
@@ -142,7 +145,7 @@ impl Agents {
                         machine.enter(Status::Commissioning, now);
                     }
                     if machine.status == Status::Commissioning {
-                        batch = self.inventoried(&store, &scripts, &id, machine, hello, batch);
+                        batch = inventoried(&store, &scripts, &id, machine, hello, batch);
                     }
                     // A machine that was restarted is not in its rescue system any more.
                     if machine.status == Status::RescueMode {
@@ -155,28 +158,6 @@ impl Agents {
                 })
                 .await?);
         }
-    }
-
-    /// Plans what is to run on what the inventory shows, and keeps the inventory as the result of its script.
-    fn inventoried(
-        &self,
-        store: &Store,
-        scripts: &[(String, scripts::Script)],
-        id: &str,
-        machine: &mut Machine,
-        hello: &Hello,
-        batch: Batch,
-    ) -> Batch {
-        let planned = model::ops::plan_all(store, scripts, id, machine, batch.clone());
-        let batch = planned.unwrap_or_else(|bad| {
-            machine.flow.failure = Some(bad.to_string());
-            batch
-        });
-        let own = machine.to_run(Stage::Commissioning).find(|result| result.name == INVENTORY);
-        let Some(number) = own.map(|result| result.number) else { return batch };
-        machine.note_result(number, Outcome::Passed, Some(0), Timestamp::now());
-        let inventory = format!("{:#}", hello.inventory);
-        ScriptOutput::new(&inventory, "").keep(store, id, number, batch)
     }
 
     fn known(&self, mac: &str, hello: &Hello) -> Result<Option<String>, Refusal> {
@@ -213,6 +194,8 @@ impl Agents {
 
     fn assignment(&self, id: &str, machine: &Machine, base: &str, token: &str) -> Result<Assignment, String> {
         let store = self.machines.store();
+        // The machine reaches the region, and its name server, at the address that it asks.
+        let resolver = base.parse::<Uri>().ok().and_then(|base| base.host()?.parse().ok());
         task::of(
             id,
             machine,
@@ -221,6 +204,7 @@ impl Agents {
                 scripts: &self.machines.scripts(),
                 system: self.system.as_ref(),
                 keys: &self.machines.rescuers(machine),
+                around: &Surroundings::of(store, machine, resolver),
                 base,
                 token,
             },
@@ -270,6 +254,27 @@ impl Agents {
             .await?;
         Ok(())
     }
+}
+
+/// Plans what is to run on what the inventory shows, and keeps the inventory as the result of its script.
+fn inventoried(
+    store: &Store,
+    scripts: &[(String, scripts::Script)],
+    id: &str,
+    machine: &mut Machine,
+    hello: &Hello,
+    batch: Batch,
+) -> Batch {
+    let planned = model::ops::plan_all(store, scripts, id, machine, batch.clone());
+    let batch = planned.unwrap_or_else(|bad| {
+        machine.flow.failure = Some(bad.to_string());
+        batch
+    });
+    let own = machine.to_run(Stage::Commissioning).find(|result| result.name == INVENTORY);
+    let Some(number) = own.map(|result| result.number) else { return batch };
+    machine.note_result(number, Outcome::Passed, Some(0), Timestamp::now());
+    let inventory = format!("{:#}", hello.inventory);
+    ScriptOutput::new(&inventory, "").keep(store, id, number, batch)
 }
 
 /// Records what an agent says of its present task.

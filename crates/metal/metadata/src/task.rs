@@ -7,6 +7,7 @@ use agent_protocol::{
 };
 use lifecycle::Status;
 use model::{BootResource, Credentials, Machine, ScriptResult, Stage};
+use render::netplan::{self, Surroundings};
 use secrets::Secret;
 use store::Stored;
 
@@ -24,6 +25,8 @@ pub struct Means<'a> {
     pub system: Option<&'a SystemFile>,
     /// Public keys of the machine's owner, and of those who look after it.
     pub keys: &'a [String],
+    /// The networks that its interfaces are in.
+    pub around: &'a Surroundings,
     /// The boot service's URL.
     pub base: &'a str,
     /// The token of the boot attempt.
@@ -59,8 +62,14 @@ pub fn of(system_id: &str, machine: &Machine, means: &Means<'_>) -> Result<Assig
         // What is on the disk is what it is for.
         (Status::Deploying, Some(_)) | (Status::Deployed, _) => Task::Restart,
         (Status::ExitingRescueMode, _) if machine.next_status() == Status::Deployed => Task::Restart,
-        (Status::New | Status::Commissioning | Status::Testing, _) => Task::Wait { retry_ms: RETRY_MS },
-        (Status::EnteringRescueMode | Status::RescueMode, Some(_)) => Task::Wait { retry_ms: RETRY_MS },
+        (
+            Status::New
+            | Status::Commissioning
+            | Status::Testing
+            | Status::EnteringRescueMode
+            | Status::RescueMode,
+            _,
+        ) => Task::Wait { retry_ms: RETRY_MS },
         _ => Task::PowerOff,
     };
     Ok(Assignment { id: id(machine), task })
@@ -107,7 +116,7 @@ pub fn id(machine: &Machine) -> String {
 }
 
 fn install(system_id: &str, machine: &Machine, means: &Means<'_>) -> Result<Install, String> {
-    let Means { images, base, token, .. } = means;
+    let Means { images, base, token, around, .. } = means;
     let wanted = format!("{}/{}", machine.osystem, machine.distro_series);
     let file = images
         .iter()
@@ -136,13 +145,23 @@ fn install(system_id: &str, machine: &Machine, means: &Means<'_>) -> Result<Inst
         raw_size: file.raw_size.unwrap_or(0),
         format,
         disk: disk.name.clone(),
-        files: vec![FileToWrite {
-            path: "/etc/cloud/cloud.cfg.d/90_dpkg_maas.cfg".to_owned(),
-            content: data_source(system_id, credentials, base),
-            mode: 0o600,
-        }],
+        files: files(data_source(system_id, credentials, base), network(machine, around)?),
         then: AfterInstall::Kexec,
     })
+}
+
+fn files(data_source: String, network: Option<String>) -> Vec<FileToWrite> {
+    let file = |path: &str, content| FileToWrite { path: path.to_owned(), content, mode: 0o600 };
+    let network = network.map(|content| file(netplan::PATH, content));
+    [file("/etc/cloud/cloud.cfg.d/90_dpkg_maas.cfg", data_source)].into_iter().chain(network).collect()
+}
+
+/// cloud-init's configuration of the network; `None` where the image's own, DHCP, comes to the same.
+fn network(machine: &Machine, around: &Surroundings) -> Result<Option<String>, String> {
+    if netplan::is_plain(machine, around) {
+        return Ok(None);
+    }
+    netplan::file(machine, around).map(Some).map_err(|error| format!("network configuration: {error}"))
 }
 
 /// cloud-init's configuration for the MAAS data source and for reporting.
@@ -160,4 +179,40 @@ fn data_source(system_id: &str, credentials: &Credentials, base: &str) -> String
         keys("    "),
         keys("    "),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use model::{Link, LinkMode, Nic};
+
+    use super::*;
+
+    #[test]
+    fn a_network_is_written_only_where_it_says_more_than_dhcp() {
+        let around = Surroundings::default();
+        let mut machine = Machine::new("m1".to_owned(), Timestamp::UNIX_EPOCH);
+        machine.nics = vec![
+            Nic { boot: true, ..Nic::physical(1, "eth0", "52:54:00:00:00:01") },
+            Nic::physical(2, "eth1", "52:54:00:00:00:02"),
+        ];
+        let paths = |machine: &Machine| {
+            let written = files(String::new(), network(machine, &around).unwrap());
+            written.into_iter().map(|file| file.path).collect::<Vec<_>>()
+        };
+        let link = |mode| Link { number: 3, mode, subnet: Some(1), ip: None };
+        let plain = ["/etc/cloud/cloud.cfg.d/90_dpkg_maas.cfg"];
+        let network = [plain[0], netplan::PATH];
+        assert_eq!(paths(&machine), plain);
+        for mode in [LinkMode::Auto, LinkMode::Dhcp, LinkMode::LinkUp] {
+            machine.nics[0].links = vec![link(mode)];
+            machine.nics[1].links = vec![link(LinkMode::LinkUp)];
+            assert_eq!(paths(&machine), plain, "{mode:?}");
+        }
+        machine.nics[0].links = vec![link(LinkMode::Static)];
+        assert_eq!(paths(&machine), network);
+        machine.nics[0].links = vec![link(LinkMode::Auto)];
+        machine.nics[1].links = vec![link(LinkMode::Auto)];
+        assert_eq!(paths(&machine), network);
+    }
 }

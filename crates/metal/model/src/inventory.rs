@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::{Disk, Machine, Nic};
+use crate::{Disk, Lasts, Machine, Nic, NicKind};
 
 /// More NICs or disks than this are ignored.
 const LIMIT: usize = 512;
@@ -57,7 +57,7 @@ fn nics(
         if mac.len() != 17 || found.iter().any(|nic| nic.mac == mac) {
             continue;
         }
-        let known = machine.nics.iter().find(|nic| nic.mac == mac);
+        let known = machine.nics.iter().find(|nic| nic.is_physical() && nic.mac == mac);
         let boot = mac == boot_mac;
         let name = text(&port["id"]);
         let up = inventory["networks"][&name]["state"] == "up";
@@ -72,11 +72,36 @@ fn nics(
             product: text(&card["product"]),
             tags: known.map(|nic| nic.tags.clone()).unwrap_or_default(),
             links: known.map(|nic| nic.links.clone()).unwrap_or_default(),
+            kind: NicKind::Physical,
+            parents: Vec::new(),
+            mtu: known.and_then(|nic| nic.mtu),
+            accept_ra: known.and_then(|nic| nic.accept_ra),
+            disabled: known.is_some_and(|nic| nic.disabled),
+            lasts: Lasts::Always,
             name,
             mac,
         });
     }
+    keep_made(machine, &mut found);
     found
+}
+
+/// Keeps bonds, bridges and VLANs of which any port is still there; no inventory has them.
+fn keep_made(machine: &Machine, found: &mut Vec<Nic>) {
+    let mut made: Vec<Nic> = machine.nics.iter().filter(|nic| !nic.is_physical()).cloned().collect();
+    loop {
+        let there: Vec<u64> = found.iter().chain(&made).map(|nic| nic.number).collect();
+        let parts = |made: &[Nic]| made.iter().map(|nic| nic.parents.len()).sum::<usize>();
+        let before = parts(&made);
+        for nic in &mut made {
+            nic.parents.retain(|parent| there.contains(parent));
+        }
+        made.retain(|nic| !nic.parents.is_empty());
+        if parts(&made) == before {
+            break;
+        }
+    }
+    found.extend(made);
 }
 
 fn disks(machine: &Machine, resources: &Value, number: &mut impl FnMut() -> u64) -> Vec<Disk> {
@@ -182,5 +207,29 @@ mod tests {
         assert_eq!((machine.memory, machine.cpu_count, machine.disks.len()), (1024, 2, 1));
         absorb(&mut machine, &json!({"resources": 7}), "", None, &mut next);
         assert!(machine.nics.is_empty() && machine.disks.is_empty());
+    }
+
+    #[test]
+    fn what_is_made_of_ports_stays_as_long_as_one_of_them_is_there() {
+        let mut machine = Machine::new("m".to_owned(), Timestamp::UNIX_EPOCH);
+        let made = |number, kind, parents| Nic {
+            kind,
+            parents,
+            ..Nic::physical(number, &format!("made{number}"), "52:54:00:00:00:01")
+        };
+        machine.nics = vec![
+            Nic::physical(1, "eth0", "52:54:00:00:00:01"),
+            Nic::physical(2, "eth1", "52:54:00:00:00:02"),
+            made(4, NicKind::Vlan, vec![3]),
+            made(3, NicKind::Bond(crate::Bond::default()), vec![1, 2]),
+            made(5, NicKind::Vlan, vec![2]),
+        ];
+        let ports = json!([{"id": "eth0", "address": "52:54:00:00:00:01"}]);
+        let inventory = json!({"resources": {"network": {"cards": [{"ports": ports}]}}});
+        absorb(&mut machine, &inventory, "52:54:00:00:00:01", None, || 9);
+        let kept: Vec<_> = machine.nics.iter().map(|nic| (nic.number, nic.parents.clone())).collect();
+        assert_eq!(kept, [(1, vec![]), (4, vec![3]), (3, vec![1])]);
+        absorb(&mut machine, &json!({}), "", None, || 9);
+        assert!(machine.nics.is_empty());
     }
 }

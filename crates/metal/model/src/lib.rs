@@ -11,6 +11,7 @@
 )]
 
 mod access;
+pub mod addresses;
 mod boot;
 mod event;
 mod image;
@@ -18,6 +19,7 @@ mod inventory;
 mod machine;
 mod machines;
 mod network;
+mod nic;
 pub mod ops;
 pub mod results;
 pub mod setup;
@@ -27,11 +29,15 @@ pub use boot::{BootAttempt, Purpose};
 pub use event::{Event, Level};
 pub use image::{BootResource, ImageFile, ImageSet};
 pub use inventory::absorb;
-pub use machine::{Credentials, Disk, HardwareInfo, Link, Machine, Nic, Power, Waiting};
+pub use machine::{Credentials, Disk, HardwareInfo, Machine, Power, Waiting};
 pub use machines::{ChangeError, Machines, next_id, pick_id};
 pub use network::{
-    DnsRecord, DnsResource, Domain, Fabric, IpRange, Lease, Pool, RangeKind, ReservedAddress, Space, Subnet,
-    Tag, Vlan, Zone,
+    ClearedDiscovery, DnsRecord, DnsResource, Domain, Fabric, IpRange, Lease, Pool, RangeKind,
+    ReservedAddress, ReservedIp, Space, StaticRoute, Subnet, Tag, Vlan, Zone,
+};
+pub use nic::{
+    Bond, BondMode, Bridge, BridgeKind, Gateway, HashPolicy, LacpRate, Lasts, Link, LinkMode, Nic, NicKind,
+    children,
 };
 pub use results::{ScriptOutput, ScriptResult, ScriptSet, Stage};
 

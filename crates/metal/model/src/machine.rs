@@ -1,6 +1,6 @@
 //! A machine.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::collections::BTreeMap;
 
 use agent_protocol::EraseMode;
 use jiff::Timestamp;
@@ -10,7 +10,10 @@ use secrets::Secret;
 use serde::{Deserialize, Serialize};
 use store::Document;
 
-use crate::results::{self, ScriptSet, Stage, Wanted};
+use crate::{
+    Nic,
+    results::{self, ScriptSet, Stage, Wanted},
+};
 
 /// A physical machine; id: its six-character system id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,6 +89,9 @@ pub struct Machine {
     pub memory: u64,
     /// NICs.
     pub nics: Vec<Nic>,
+    /// Number of the link whose subnet has the default route, where one was chosen.
+    #[serde(default)]
+    pub default_gateway: Option<u64>,
     /// Disks.
     pub disks: Vec<Disk>,
     /// Vendor and model.
@@ -136,49 +142,6 @@ pub struct Power {
     pub kind: String,
     /// MAAS's `power_parameters`.
     pub parameters: BTreeMap<String, Secret>,
-}
-
-/// A network interface.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Nic {
-    /// Number, unique in the region.
-    pub number: u64,
-    /// Kernel name, such as `eth0`.
-    pub name: String,
-    /// Lower case with colons.
-    pub mac: String,
-    /// The VLAN's number, where known.
-    pub vlan: Option<u64>,
-    /// Whether firmware booted from it.
-    pub boot: bool,
-    /// Whether a cable is in.
-    pub link_connected: bool,
-    /// Mbit/s.
-    pub link_speed: u32,
-    /// Mbit/s.
-    pub interface_speed: u32,
-    /// Vendor.
-    pub vendor: String,
-    /// Product.
-    pub product: String,
-    /// Tags.
-    #[serde(default)]
-    pub tags: Vec<String>,
-    /// Configured links.
-    pub links: Vec<Link>,
-}
-
-/// A subnet link of an interface.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Link {
-    /// Number.
-    pub number: u64,
-    /// `auto`, `dhcp`, `static`, `link_up`.
-    pub mode: String,
-    /// The subnet's number.
-    pub subnet: Option<u64>,
-    /// The address; with `auto` claimed at deployment.
-    pub ip: Option<Ipv4Addr>,
 }
 
 /// A disk.
@@ -247,6 +210,7 @@ impl Machine {
             cpu_speed: 0,
             memory: 0,
             nics: Vec::new(),
+            default_gateway: None,
             disks: Vec::new(),
             hardware: HardwareInfo::default(),
             results: Vec::new(),
@@ -328,11 +292,6 @@ impl Machine {
         self.timeline.begin(phase, now);
     }
 
-    /// The interface that firmware boots from, or the first.
-    pub fn boot_nic(&self) -> Option<&Nic> {
-        self.nics.iter().find(|nic| nic.boot).or_else(|| self.nics.first())
-    }
-
     /// The disk that the system is installed on: the marked one, or the first that is large enough.
     pub fn boot_disk(&self) -> Option<&Disk> {
         self.disks.iter().find(|disk| disk.boot).or_else(|| self.disks.first())
@@ -343,11 +302,6 @@ impl Machine {
         let links = self.nics.iter().flat_map(|nic| &nic.links).map(|link| link.number);
         let nics = self.nics.iter().map(|nic| nic.number);
         links.chain(nics).chain(self.disks.iter().map(|disk| disk.number)).max().unwrap_or(0)
-    }
-
-    /// The address of the boot interface.
-    pub fn address(&self) -> Option<Ipv4Addr> {
-        self.boot_nic()?.links.iter().find_map(|link| link.ip)
     }
 
     /// The power state as the planner wants it.

@@ -103,7 +103,7 @@ impl Machines {
     pub fn address_of(&self, mac: &str) -> Option<std::net::Ipv4Addr> {
         self.by_mac(mac)
             .and_then(|machine| {
-                machine.value.nics.iter().find(|n| n.mac == mac)?.links.iter().find_map(|l| l.ip)
+                machine.value.links().filter(|(nic, _)| nic.mac == mac).find_map(|(_, link)| link.ip)
             })
             .or_else(|| {
                 let leases = self.store.list::<Lease>(SCOPE);

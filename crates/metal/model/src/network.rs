@@ -230,3 +230,50 @@ pub struct ReservedAddress {
     pub created: Timestamp,
 }
 document!(ReservedAddress, "reserved_address");
+
+/// An address that DHCP keeps for one MAC address; id: the address. The name `ip` is claimed for `mac:MAC`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReservedIp {
+    /// Number.
+    pub number: u64,
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// The subnet's number.
+    pub subnet: u64,
+    /// Whose: lower case with colons.
+    pub mac: String,
+    /// For people.
+    pub comment: String,
+}
+document!(ReservedIp, "reserved_ip");
+
+/// A route that machines of one subnet have to another; id: its number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StaticRoute {
+    /// Number.
+    pub number: u64,
+    /// Number of the subnet whose machines have it.
+    pub source: u64,
+    /// Number of the subnet that it leads to.
+    pub destination: u64,
+    /// The router, in the source subnet.
+    pub gateway: Ipv4Addr,
+    /// Smaller is better.
+    pub metric: u32,
+}
+document!(StaticRoute, "static_route");
+
+/// Discoveries that a user does not want to see any more; id: `IP,MAC`, or [`Self::ALL`].
+///
+/// What was seen is a lease, which stays: only the list forgets it, until the host is seen again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClearedDiscovery {
+    /// What was seen until then is not shown.
+    pub until: Timestamp,
+}
+document!(ClearedDiscovery, "cleared_discovery");
+
+impl ClearedDiscovery {
+    /// The id that stands for every discovery.
+    pub const ALL: &str = "all";
+}

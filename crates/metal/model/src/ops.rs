@@ -2,10 +2,9 @@
 //!
 //! Legal states and words are MAAS's (reference: machine actions of API 2.0).
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::sync::Arc;
 
 use agent_protocol::EraseMode;
-use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use lifecycle::{IllegalMove, Moves, Status};
 use secrets::Secret;
@@ -14,10 +13,11 @@ use store::{Batch, CommitError, Store, Stored};
 use scripts::Script;
 
 use crate::{
-    BootResource, ChangeError, Credentials, IpRange, Lease, Level, Link, Machine, Machines, Nic, SCOPE,
-    ScriptOutput, Stage, Subnet,
+    BootResource, ChangeError, Credentials, Level, Machine, Machines, SCOPE, ScriptOutput, Stage, addresses,
     results::{BadParameter, Wanted},
 };
+
+pub use crate::addresses::link_boot_nic;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,7 +136,7 @@ impl Machines {
                     machine.osystem.clone_from(&osystem);
                     machine.distro_series.clone_from(&series);
                     machine.user_data.clone_from(&wanted.user_data);
-                    batch = claim_address(&store, system_id, machine, batch)?;
+                    batch = addresses::claim_automatic(&store, system_id, machine, batch)?;
                     let credentials = Credentials {
                         consumer: secrets::random_token(9),
                         token: secrets::random_token(9),
@@ -435,17 +435,8 @@ pub fn clear_deployment(store: &Store, system_id: &str, machine: &mut Machine, m
     if let Some(credentials) = machine.credentials.take() {
         batch = batch.unclaim(SCOPE, "machine_token", &credentials.token, system_id);
     }
-    for link in
-        machine.nics.iter_mut().flat_map(|nic| nic.links.iter_mut()).filter(|link| link.mode == "auto")
-    {
-        if let Some(ip) = link.ip.take() {
-            let ip = ip.to_string();
-            if let Some(lease) = store.get::<Lease>(SCOPE, &ip) {
-                batch = batch.delete::<Lease>(SCOPE, &ip, lease.version);
-            }
-            batch = batch.unclaim(SCOPE, "ip", &ip, system_id);
-        }
-    }
+    batch = addresses::release_automatic(store, system_id, machine, batch);
+    machine.drop_acquired();
     machine.owner = None;
     machine.agent_name.clear();
     machine.owner_data.clear();
@@ -464,59 +455,4 @@ fn allowed(actor: &Actor, machine: &Machine) -> Result<(), OpError> {
     } else {
         Err(OpError::Forbidden(String::new()))
     }
-}
-
-/// Gives the boot interface an automatic link to its VLAN's subnet, unless it has links; MAAS does so when a
-/// machine is commissioned.
-pub fn link_boot_nic(store: &Store, machine: &mut Machine) {
-    let Some(nic) = boot_nic(machine).filter(|nic| nic.links.is_empty()) else { return };
-    let subnets = store.list::<Subnet>(SCOPE);
-    let Some(subnet) = subnets.iter().find(|subnet| Some(subnet.value.vlan) == nic.vlan) else { return };
-    nic.links.push(Link {
-        number: nic.number,
-        mode: "auto".to_owned(),
-        subnet: Some(subnet.value.number),
-        ip: None,
-    });
-}
-
-fn boot_nic(machine: &mut Machine) -> Option<&mut Nic> {
-    let boot = machine.nics.iter().position(|nic| nic.boot).unwrap_or(0);
-    machine.nics.get_mut(boot)
-}
-
-/// Claims an address for the boot interface's automatic link, outside of every range of its subnet.
-fn claim_address(
-    store: &Store,
-    system_id: &str,
-    machine: &mut Machine,
-    batch: Batch,
-) -> Result<Batch, OpError> {
-    link_boot_nic(store, machine);
-    let Some(nic) = boot_nic(machine) else { return Ok(batch) };
-    let Some(link) = nic.links.iter_mut().find(|link| link.mode == "auto" && link.ip.is_none()) else {
-        return Ok(batch);
-    };
-    let subnets = store.list::<Subnet>(SCOPE);
-    let Some(subnet) = subnets.iter().find(|s| Some(s.value.number) == link.subnet) else { return Ok(batch) };
-    let ip = free_address(store, &subnet.value).ok_or_else(|| {
-        OpError::Exhausted(format!("No more IPs available in subnet: {}.", subnet.value.cidr))
-    })?;
-    link.ip = Some(ip);
-    Ok(batch.claim(SCOPE, "ip", &ip.to_string(), system_id))
-}
-
-fn free_address(store: &Store, subnet: &Subnet) -> Option<Ipv4Addr> {
-    let net: Ipv4Net = subnet.cidr;
-    let ranges: Vec<_> = store.list::<IpRange>(SCOPE);
-    let leased: std::collections::HashSet<Ipv4Addr> =
-        store.list::<Lease>(SCOPE).iter().map(|lease| lease.value.ip).collect();
-    net.hosts().find(|ip| {
-        Some(*ip) != subnet.gateway
-            && !leased.contains(ip)
-            && store.holder(SCOPE, "ip", &ip.to_string()).is_none()
-            && !ranges
-                .iter()
-                .any(|r| r.value.subnet == subnet.number && (r.value.start..=r.value.end).contains(ip))
-    })
 }

@@ -271,14 +271,14 @@ pub fn of_machines(call: &Call, networks: &Networks) -> Vec<(Ipv4Addr, Value)> {
         for nic in &machine.value.nics {
             for link in &nic.links {
                 let Some(ip) = link.ip else { continue };
-                let (kind, name) = alloc_type(&link.mode);
+                let (kind, name) = alloc_type(link.mode);
                 let owner =
                     machine.value.owner.as_deref().map_or(Value::Null, |name| user(call.store(), name));
                 let shown = json!({
                     "alloc_type": kind,
                     "alloc_type_name": name,
                     "created": machine.value.updated,
-                    "interface_set": [interface(&machine.id, nic, &embedded)],
+                    "interface_set": [interface(&machine.id, nic, &machine.value.nics, &embedded)],
                     "ip": ip,
                     "owner": owner,
                     "resource_uri": "/MAAS/api/2.0/ipaddresses/",

@@ -4,7 +4,10 @@ use std::{net::Ipv4Addr, sync::Arc};
 
 use ipnet::Ipv4Net;
 use jiff::{Timestamp, tz::TimeZone};
-use model::{Fabric, IpRange, Lease, RangeKind, ReservedAddress, SCOPE, Subnet, Vlan, next_id};
+use model::{
+    Fabric, IpRange, Lease, LinkMode, RangeKind, ReservedAddress, ReservedIp, SCOPE, StaticRoute, Subnet,
+    Vlan, next_id,
+};
 use serde_json::{Value, json};
 use store::{Store, Stored};
 
@@ -85,7 +88,8 @@ pub fn containing(store: &Store, ip: Ipv4Addr) -> Option<Arc<Stored<Subnet>>> {
     store.list::<Subnet>(SCOPE).into_iter().find(|subnet| subnet.value.cidr.contains(&ip))
 }
 
-const NO_CHOICE: &str = "Select a valid choice. That choice is not one of the available choices.";
+/// MAAS's words for a number of nothing.
+pub const NO_CHOICE: &str = "Select a valid choice. That choice is not one of the available choices.";
 
 /// The parameters that creating and changing have in common.
 fn apply(call: &Call, subnet: &mut Subnet, faults: &mut Faults) {
@@ -274,6 +278,16 @@ async fn delete(call: Call) -> Answer {
                 batch = batch.delete::<IpRange>(SCOPE, &range.id, range.version);
             }
         }
+        for route in call.store().list::<StaticRoute>(SCOPE) {
+            if route.value.source == number || route.value.destination == number {
+                batch = batch.delete::<StaticRoute>(SCOPE, &route.id, route.version);
+            }
+        }
+        for reserved in call.store().list::<ReservedIp>(SCOPE) {
+            if reserved.value.subnet == number {
+                batch = crate::reserved::forget(batch, &reserved);
+            }
+        }
         Ok((batch.delete::<Subnet>(SCOPE, &seen.id, seen.version), Reply::NoContent))
     })
     .await
@@ -397,7 +411,7 @@ async fn ip_addresses(call: Call) -> Answer {
         let value = &machine.value;
         for (nic, link) in value.nics.iter().flat_map(|nic| nic.links.iter().map(move |link| (nic, link))) {
             let Some(ip) = link.ip else { continue };
-            let kind = alloc_type(&link.mode).0;
+            let kind = alloc_type(link.mode).0;
             let mut shown = entry(kind, ip, value.updated, value.owner.as_deref().filter(|_| users));
             if nodes {
                 let domain = domain_name(call.store(), value.domain);
@@ -419,11 +433,11 @@ async fn ip_addresses(call: Call) -> Answer {
 }
 
 /// MAAS's number and word for how an address came to be.
-pub fn alloc_type(mode: &str) -> (u8, &'static str) {
+pub const fn alloc_type(mode: LinkMode) -> (u8, &'static str) {
     match mode {
-        "auto" => (0, "Automatic"),
-        "dhcp" => (5, "DHCP"),
-        _ => (1, "Static"),
+        LinkMode::Auto => (0, "Automatic"),
+        LinkMode::Dhcp => (5, "DHCP"),
+        LinkMode::Static | LinkMode::LinkUp => (1, "Static"),
     }
 }
 

@@ -6,7 +6,7 @@ use dhcp::{Decision, Directory, Events, Host, Journal, Lease, LeaseState, Leases
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use lifecycle::Signal;
-use model::{Machines, SCOPE};
+use model::{Machines, ReservedIp, SCOPE, addresses::reserver};
 use store::{Batch, CommitError, Watch, WatchEnd};
 
 use crate::figures::{Dhcp, Figures};
@@ -21,23 +21,42 @@ pub struct Known {
 impl Directory for Known {
     fn host(&self, mac: Mac, on: Ipv4Net) -> Option<Host> {
         let mac = mac.to_string();
-        let machine = self.machines.by_mac(&mac)?;
-        let nic = machine.value.nics.iter().find(|nic| nic.mac == mac);
-        let ip = nic.and_then(|nic| nic.links.iter().filter_map(|link| link.ip).find(|ip| on.contains(ip)));
-        Some(Host { ip, hostname: Some(machine.value.hostname.clone()) })
+        let machine = self.machines.by_mac(&mac);
+        let linked = machine.as_ref().and_then(|machine| {
+            // A bond has the MAC address of one of its ports, which asks before there is a bond.
+            let mut links = machine.value.links().filter(|(nic, _)| nic.mac == mac);
+            links.find_map(|(_, link)| link.ip.filter(|ip| on.contains(ip)))
+        });
+        let ip = linked.or_else(|| self.reserved(&mac, on));
+        let hostname = machine.map(|machine| machine.value.hostname.clone());
+        (ip.is_some() || hostname.is_some()).then_some(Host { ip, hostname })
     }
 
     fn is_barred(&self, ip: Ipv4Addr, mac: Mac) -> bool {
-        let owner = self.machines.store().holder(SCOPE, "ip", &ip.to_string());
-        owner.is_some_and(|owner| self.machines.by_mac(&mac.to_string()).is_none_or(|m| m.id != owner))
+        self.owner(ip).is_some_and(|owner| !self.is(&owner, mac))
     }
 }
 
 impl Known {
-    /// Whether the address is the machine's own by a claim, whatever its lease.
+    /// Whether the address is the client's own by a claim, whatever its lease.
     fn is_own(&self, lease: &Lease) -> bool {
-        let owner = self.machines.store().holder(SCOPE, "ip", &lease.ip.to_string());
-        owner.is_some_and(|owner| self.machines.by_mac(&lease.mac.to_string()).is_some_and(|m| m.id == owner))
+        self.owner(lease.ip).is_some_and(|owner| self.is(&owner, lease.mac))
+    }
+
+    fn owner(&self, ip: Ipv4Addr) -> Option<String> {
+        self.machines.store().holder(SCOPE, "ip", &ip.to_string())
+    }
+
+    /// Whether an address's owner is the machine with this MAC address, or the MAC address itself.
+    fn is(&self, owner: &str, mac: Mac) -> bool {
+        let mac = mac.to_string();
+        owner == reserver(&mac) || self.machines.by_mac(&mac).is_some_and(|machine| machine.id == owner)
+    }
+
+    /// The address that is kept for a MAC address.
+    fn reserved(&self, mac: &str, on: Ipv4Net) -> Option<Ipv4Addr> {
+        let all = self.machines.store().list::<ReservedIp>(SCOPE);
+        all.iter().map(|one| &one.value).find(|one| one.mac == mac && on.contains(&one.ip)).map(|one| one.ip)
     }
 }
 
@@ -148,6 +167,24 @@ mod tests {
     use store::Store;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_reserved_address_goes_to_its_mac_address_alone() {
+        let store = Store::in_memory().await;
+        let (mine, other): (Mac, Mac) =
+            ("52:54:00:00:00:02".parse().unwrap(), "52:54:00:00:00:03".parse().unwrap());
+        let ip = Ipv4Addr::new(10, 0, 0, 50);
+        let reserved = ReservedIp { number: 1, ip, subnet: 1, mac: mine.to_string(), comment: String::new() };
+        let batch = Batch::new("test", "test")
+            .claim(SCOPE, "ip", "10.0.0.50", &reserver(&mine.to_string()))
+            .create(SCOPE, "10.0.0.50", &reserved);
+        store.commit(batch).await.unwrap();
+        let known = Known { machines: Machines::new(store), figures: Figures::default() };
+        let net: Ipv4Net = "10.0.0.0/24".parse().unwrap();
+        assert_eq!(known.host(mine, net).and_then(|host| host.ip), Some(ip));
+        assert_eq!((known.host(other, net), known.host(mine, "10.1.0.0/24".parse().unwrap())), (None, None));
+        assert_eq!((known.is_barred(ip, mine), known.is_barred(ip, other)), (false, true));
+    }
 
     #[tokio::test]
     async fn a_machine_keeps_its_own_address_while_nothing_can_be_written() {

@@ -1,8 +1,10 @@
 //! What machines embed, rendered once for many machines.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::Ipv4Addr};
 
-use model::{Domain, Pool, SCOPE, Zone};
+use ipnet::Ipv4Net;
+use jiff::Timestamp;
+use model::{Domain, Gateway, Lease, Nic, Pool, SCOPE, Zone};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use store::Store;
@@ -19,7 +21,16 @@ pub struct Embedded {
     pools: HashMap<u64, Text>,
     domains: HashMap<u64, (String, Text)>,
     vlans: HashMap<u64, (u16, Text)>,
-    subnets: HashMap<u64, (Option<String>, Text)>,
+    subnets: HashMap<u64, Net>,
+    /// Addresses that DHCP gave and that still count, by MAC address.
+    leases: HashMap<String, Vec<Ipv4Addr>>,
+}
+
+#[derive(Debug)]
+struct Net {
+    cidr: Ipv4Net,
+    gateway: Option<Gateway>,
+    text: Text,
 }
 
 impl Embedded {
@@ -52,10 +63,12 @@ impl Embedded {
             subnets: networks
                 .subnets()
                 .map(|subnet| {
-                    let gateway = subnet.gateway.map(|ip| ip.to_string());
-                    (subnet.number, (gateway, text(networks.subnet(subnet.number))))
+                    let gateway = subnet.gateway.map(|ip| Gateway { ip, managed: subnet.managed });
+                    let text = text(networks.subnet(subnet.number));
+                    (subnet.number, Net { cidr: subnet.cidr, gateway, text })
                 })
                 .collect(),
+            leases: leases(store),
         }
     }
 
@@ -79,12 +92,37 @@ impl Embedded {
     }
 
     pub(crate) fn subnet(&self, number: u64) -> Option<&RawValue> {
-        self.subnets.get(&number)?.1.as_deref()
+        self.subnets.get(&number)?.text.as_deref()
     }
 
-    pub(crate) fn gateway(&self, number: u64) -> Option<&str> {
-        self.subnets.get(&number)?.0.as_deref()
+    pub(crate) fn gateway(&self, number: u64) -> Option<Gateway> {
+        self.subnets.get(&number)?.gateway
     }
+
+    /// Addresses that an interface has by DHCP and not by a link, with their subnets.
+    pub(crate) fn discovered<'e>(
+        &'e self,
+        nic: &'e Nic,
+    ) -> impl Iterator<Item = (Ipv4Addr, u64)> + Clone + use<'e> {
+        let leased = self.leases.get(&nic.mac).into_iter().flatten().copied();
+        let seen =
+            leased.filter(|ip| nic.is_physical() && !nic.links.iter().any(|link| link.ip == Some(*ip)));
+        seen.filter_map(|ip| {
+            let subnet = self.subnets.iter().find(|(_, net)| net.cidr.contains(&ip))?;
+            Some((ip, *subnet.0))
+        })
+    }
+}
+
+fn leases(store: &Store) -> HashMap<String, Vec<Ipv4Addr>> {
+    let (mut leases, now): (HashMap<String, Vec<Ipv4Addr>>, _) = (HashMap::new(), Timestamp::now());
+    for lease in store.list::<Lease>(SCOPE) {
+        let lease = &lease.value;
+        if lease.state == "bound" && lease.expires > now {
+            leases.entry(lease.mac.clone()).or_default().push(lease.ip);
+        }
+    }
+    leases
 }
 
 /// A value as text. What is rendered here has texts for keys and no numbers but finite ones, so this does not fail.

@@ -16,6 +16,7 @@ mod embedded;
 mod interface;
 mod list;
 mod machine;
+pub mod netplan;
 pub mod network;
 mod object;
 pub mod script;

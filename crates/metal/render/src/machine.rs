@@ -1,6 +1,6 @@
 //! A machine.
 
-use std::{collections::BTreeMap, ops::Range, ptr};
+use std::{collections::BTreeMap, net::Ipv4Addr, ops::Range, ptr};
 
 use model::{Domain, Machine, SCOPE, ScriptSet, Stage, Zone};
 use scripts::Outcome;
@@ -52,7 +52,7 @@ pub fn machine(
     let mut object = Object::begin(text, &identity(system_id, machine, embedded))?;
     object.members(&state(machine))?;
     object.members(&system(machine))?;
-    let interfaces = machine.nics.iter().map(|nic| interface(system_id, nic, embedded));
+    let interfaces = machine.nics.iter().map(|nic| interface(system_id, nic, &machine.nics, embedded));
     let interfaces = object.list("interface_set", interfaces)?;
     object.again("boot_interface", chosen(&interfaces, &machine.nics, machine.boot_nic()));
     object.members(&network(machine, embedded))?;
@@ -265,36 +265,44 @@ fn system(machine: &Machine) -> System<'_> {
 }
 
 #[derive(Serialize)]
-struct Network<'a, A> {
+struct Network<A> {
     ip_addresses: A,
     address_ttl: (),
     disable_ipv4: bool,
-    default_gateways: Gateways<'a>,
+    default_gateways: Gateways,
 }
 
 #[derive(Serialize)]
-struct Gateways<'a> {
-    ipv4: Gateway<'a>,
-    ipv6: Gateway<'a>,
+struct Gateways {
+    ipv4: ShownGateway,
+    ipv6: ShownGateway,
 }
 
 #[derive(Default, Serialize)]
-struct Gateway<'a> {
-    gateway_ip: Option<&'a str>,
+struct ShownGateway {
+    gateway_ip: Option<Ipv4Addr>,
     link_id: Option<u64>,
 }
 
 fn network<'a>(machine: &'a Machine, embedded: &'a Embedded) -> impl Serialize + use<'a> {
-    let links = || machine.nics.iter().flat_map(|nic| &nic.links);
-    let gateway_ip = links().filter(|link| link.ip.is_some()).find_map(|link| embedded.gateway(link.subnet?));
-    let link = gateway_ip.and_then(|_| links().find(|link| link.ip.is_some()));
+    let route = machine.default_route(|subnet| embedded.gateway(subnet));
+    let linked = machine.links().filter_map(|(_, link)| link.ip);
+    let seen = machine.nics.iter().flat_map(|nic| embedded.discovered(nic)).map(|(ip, _)| ip);
+    // What was only seen counts where nothing was configured.
+    let seen = seen.filter(move |_| machine.links().all(|(_, link)| link.ip.is_none()));
     Network {
-        ip_addresses: Each(links().filter_map(|link| link.ip)),
+        ip_addresses: Each(linked.chain(seen)),
         address_ttl: (),
         disable_ipv4: false,
         default_gateways: Gateways {
-            ipv4: Gateway { gateway_ip, link_id: link.map(|link| link.number) },
-            ipv6: Gateway::default(),
+            ipv4: ShownGateway {
+                gateway_ip: route.map(|(_, gateway)| gateway.ip),
+                // MAAS says only what was chosen.
+                link_id: machine
+                    .default_gateway
+                    .filter(|chosen| machine.links().any(|(_, link)| link.number == *chosen)),
+            },
+            ipv6: ShownGateway::default(),
         },
     }
 }
@@ -371,20 +379,7 @@ mod tests {
     use model::{Disk, Nic};
 
     fn nic(name: &str, boot: bool) -> Nic {
-        Nic {
-            number: 1,
-            name: name.to_owned(),
-            mac: String::new(),
-            vlan: None,
-            boot,
-            link_connected: true,
-            link_speed: 0,
-            interface_speed: 0,
-            vendor: String::new(),
-            product: String::new(),
-            tags: Vec::new(),
-            links: Vec::new(),
-        }
+        Nic { boot, ..Nic::physical(1, name, "") }
     }
 
     fn disk(name: &str, boot: bool) -> Disk {

@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use model::{DnsResource, Domain, Fabric, IpRange, Pool, SCOPE, Space, Subnet, User, Vlan, Zone};
+use model::{
+    DnsResource, Domain, Fabric, IpRange, Lease, Pool, ReservedIp, SCOPE, Space, StaticRoute, Subnet, User,
+    Vlan, Zone,
+};
 use serde_json::{Value, json};
 use store::{Store, Stored};
 
@@ -173,6 +176,54 @@ impl Networks {
             "subnet": self.subnet(range.subnet),
             "type": range.kind,
             "user": range.user.as_deref().map_or(Value::Null, |name| user(store, name)),
+        })
+    }
+
+    /// An address that is kept for a MAC address.
+    pub fn reserved_ip(&self, reserved: &ReservedIp) -> Value {
+        json!({
+            "comment": reserved.comment,
+            "id": reserved.number,
+            "ip": reserved.ip,
+            "mac_address": reserved.mac,
+            "resource_uri": format!("/MAAS/api/2.0/reservedips/{}/", reserved.number),
+            "subnet": self.subnet(reserved.subnet),
+        })
+    }
+
+    /// A static route.
+    pub fn static_route(&self, route: &StaticRoute) -> Value {
+        json!({
+            "destination": self.subnet(route.destination),
+            "gateway_ip": route.gateway,
+            "id": route.number,
+            "metric": route.metric,
+            "resource_uri": format!("/MAAS/api/2.0/static-routes/{}/", route.number),
+            "source": self.subnet(route.source),
+        })
+    }
+
+    /// A host that DHCP saw and that no machine has; `id` is the discovery's.
+    /// `observer` is the region's name.
+    pub fn discovery(&self, lease: &Lease, id: &str, observer: &str) -> Value {
+        let subnet = self.subnets.iter().find(|subnet| subnet.value.cidr.contains(&lease.ip));
+        let vlan = subnet.and_then(|subnet| self.find(subnet.value.vlan));
+        json!({
+            "discovery_id": id,
+            "fabric_name": vlan.and_then(|vlan| self.fabrics.get(&vlan.fabric)),
+            "hostname": lease.hostname,
+            "ip": lease.ip,
+            "last_seen": lease.since,
+            "mac_address": lease.mac,
+            "mac_organization": null,
+            "observer": {
+                "hostname": observer,
+                "interface_id": null,
+                "interface_name": null,
+                "system_id": CONTROLLER,
+            },
+            "resource_uri": format!("/MAAS/api/2.0/discovery/{id}/"),
+            "vid": vlan.map(|vlan| vlan.vid).filter(|vid| *vid != 0),
         })
     }
 

@@ -20,6 +20,7 @@ pub(crate) const TIMEOUT: u64 = 3600;
 
 /// A script; id: its name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "MAAS's flags, each on its own")]
 pub struct Script {
     /// Number, unique in the region.
     pub number: u64,

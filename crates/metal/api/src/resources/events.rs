@@ -7,9 +7,8 @@ use model::{Event, Level, Machine, SCOPE};
 use serde_json::{Value, json};
 use store::Stored;
 
-use super::machines::filter::mac;
 use api_call::{
-    Answer, ApiError, Call, Reply,
+    Answer, ApiError, Call, Reply, mac,
     route::{Resource, named},
 };
 

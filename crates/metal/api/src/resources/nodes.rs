@@ -9,7 +9,7 @@ use api_call::{
     Answer, ApiError, Call, Reply,
     route::{Resource, named, restful},
 };
-use render::{Embedded, disk, interface};
+use render::disk;
 
 const NODE: &[&str] = &["system_id"];
 
@@ -47,18 +47,6 @@ pub fn resources() -> Vec<Resource> {
                     machines::power_parameters
                 ),
             ],
-        },
-        Resource {
-            name: "InterfacesHandler",
-            path: "nodes/{system_id}/interfaces/",
-            params: NODE,
-            ops: vec![restful!(GET, User, "Lists the interfaces of a machine.", interfaces)],
-        },
-        Resource {
-            name: "InterfaceHandler",
-            path: "nodes/{system_id}/interfaces/{id}/",
-            params: &["system_id", "id"],
-            ops: vec![restful!(GET, User, "Reads an interface, by number or name.", one_interface)],
         },
         Resource {
             name: "BlockDevicesHandler",
@@ -101,23 +89,6 @@ pub fn resources() -> Vec<Resource> {
 async fn none(call: Call) -> Answer {
     load(&call)?;
     Ok(Reply::Json(json!([])))
-}
-
-async fn interfaces(call: Call) -> Answer {
-    let (machine, embedded) = (load(&call)?, Embedded::of(call.store()));
-    let nics = machine.value.nics.iter();
-    Ok(Reply::Json(nics.map(|nic| json!(interface(&machine.id, nic, &embedded))).collect()))
-}
-
-async fn one_interface(call: Call) -> Answer {
-    let machine = load(&call)?;
-    let nic = machine
-        .value
-        .nics
-        .iter()
-        .find(|nic| nic.number.to_string() == call.arg(1) || nic.name == call.arg(1))
-        .ok_or_else(|| ApiError::NotFound("Interface".to_owned()))?;
-    Ok(Reply::Json(json!(interface(&machine.id, nic, &Embedded::of(call.store())))))
 }
 
 async fn disks(call: Call) -> Answer {

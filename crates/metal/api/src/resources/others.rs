@@ -4,10 +4,10 @@ use serde_json::json;
 
 use api_call::{
     Answer, ApiError, Call, Reply,
-    route::{Resource, named, restful},
+    route::{Resource, restful},
 };
 
-const EMPTY: [(&str, &str); 14] = [
+const EMPTY: [(&str, &str); 12] = [
     ("DevicesHandler", "devices/"),
     ("DHCPSnippetsHandler", "dhcp-snippets/"),
     ("FilesHandler", "files/"),
@@ -19,8 +19,6 @@ const EMPTY: [(&str, &str); 14] = [
     ("VmHostsHandler", "vm-hosts/"),
     ("VmClustersHandler", "vm-clusters/"),
     ("VirtualMachinesHandler", "virtual-machines/"),
-    ("StaticRoutesHandler", "static-routes/"),
-    ("ReservedIpsHandler", "reservedips/"),
     ("SSLKeysHandler", "account/prefs/sslkeys/"),
 ];
 
@@ -41,29 +39,6 @@ pub fn resources() -> Vec<Resource> {
             path: "devices/{system_id}/",
             params: &["system_id"],
             ops: vec![restful!(GET, User, "Finds none: this is not supported yet.", no_device)],
-        },
-        Resource {
-            name: "DiscoveriesHandler",
-            path: "discovery/",
-            params: &[],
-            ops: vec![
-                restful!(GET, User, "Lists none: this is not supported yet.", none),
-                named!(GET, "by_unknown_mac", User, "Lists none: this is not supported yet.", none),
-                named!(GET, "by_unknown_ip", User, "Lists none: this is not supported yet.", none),
-                named!(GET, "by_unknown_ip_and_mac", User, "Lists none: this is not supported yet.", none),
-            ],
-        },
-        Resource {
-            name: "ReservedIpHandler",
-            path: "reservedips/{id}/",
-            params: &["id"],
-            ops: vec![restful!(GET, User, "Finds none: this is not supported yet.", no_reserved_ip)],
-        },
-        Resource {
-            name: "StaticRouteHandler",
-            path: "static-routes/{id}/",
-            params: &["id"],
-            ops: vec![restful!(GET, User, "Finds none: this is not supported yet.", no_static_route)],
         },
         Resource {
             name: "DHCPSnippetHandler",
@@ -112,14 +87,6 @@ async fn none(_: Call) -> Answer {
 
 async fn no_device(_: Call) -> Answer {
     Err(ApiError::NotFound("Device".to_owned()))
-}
-
-async fn no_reserved_ip(_: Call) -> Answer {
-    Err(ApiError::NotFound("ReservedIP".to_owned()))
-}
-
-async fn no_static_route(_: Call) -> Answer {
-    Err(ApiError::NotFound("StaticRoute".to_owned()))
 }
 
 async fn no_snippet(_: Call) -> Answer {

@@ -2,6 +2,7 @@
 
 use api_call::{
     Answer, ApiError, Call, Faults, Reply,
+    machine::{load, load_as_admin},
     route::{Resource, named, restful},
 };
 use model::{Machine, SCOPE, ScriptOutput, ScriptResult, ScriptSet, Stage, ops::OpError};
@@ -10,7 +11,7 @@ use scripts::{Hardware, kind::Choice};
 use serde_json::{Value, json};
 use store::Stored;
 
-use super::machines::{load, load_as_admin, refused};
+use super::machines::refused;
 
 /// Results by machine.
 pub fn resources() -> [Resource; 2] {

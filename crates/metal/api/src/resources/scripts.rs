@@ -153,12 +153,11 @@ async fn update(call: Call) -> Answer {
     let text = sent(&call, &mut faults);
     let now = find(&call)?.1;
     // What a text says of itself counts when the text is new; else what is sent does.
-    let said = match &text {
-        Some(text) => said(&call, Some(text), &mut faults),
-        None => {
-            let Script { parameters, results, packages, .. } = now;
-            fields(&call, Metadata { parameters, results, packages, ..Metadata::default() }, &mut faults)
-        }
+    let said = if text.is_some() {
+        said(&call, text.as_deref(), &mut faults)
+    } else {
+        let Script { parameters, results, packages, .. } = now;
+        fields(&call, Metadata { parameters, results, packages, ..Metadata::default() }, &mut faults)
     };
     faults.check()?;
     let comment = comment(&call, &said);

@@ -147,19 +147,15 @@ impl Region {
         machine.cpu_count = 4;
         machine.memory = 4096;
         machine.tags = vec!["tag001".to_owned()];
+        let mac = format!("52:54:00:00:{:02x}:{:02x}", number / 256, number % 256);
         machine.nics.push(Nic {
-            number: number * 10,
-            name: "eth0".to_owned(),
-            mac: format!("52:54:00:00:{:02x}:{:02x}", number / 256, number % 256),
             vlan: Some(5001),
             boot: true,
-            link_connected: true,
             link_speed: 1000,
             interface_speed: 1000,
             vendor: "Vendor".to_owned(),
             product: "Product".to_owned(),
-            tags: Vec::new(),
-            links: Vec::new(),
+            ..Nic::physical(number * 10, "eth0", &mac)
         });
         machine.disks.push(Disk {
             number: number * 10 + 1,

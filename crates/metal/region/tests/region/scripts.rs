@@ -28,7 +28,7 @@ async fn a_test_that_fails_keeps_a_machine_from_becoming_ready() {
     let site = Site::start(1).await;
     let (client, node) = (site.client(), site.nodes[0].clone());
     node.change(|seen| {
-        drop(seen.ends.insert("bessemer-memory".to_owned(), fails("patterns\n3 words are wrong\n")))
+        seen.ends.insert("bessemer-memory".to_owned(), fails("patterns\n3 words are wrong\n"));
     });
     node.press();
     let id = site.machine(&node).await.system_id;
@@ -87,7 +87,9 @@ async fn scripts_of_people_run_with_what_they_want() {
     let wanted = Scripts { testing: vec!["rattle".to_owned()], ..Scripts::default() };
     let degraded =
         ScriptState::Ended { exit_status: 0, output: String::new(), result: "status: degraded\n".to_owned() };
-    node.change(|seen| drop(seen.ends.insert("rattle".to_owned(), degraded)));
+    node.change(|seen| {
+        seen.ends.insert("rattle".to_owned(), degraded);
+    });
     client.test(&id, &wanted).await.unwrap();
     site.reaches(&id, Status::Ready).await;
     let ran = node.seen().ran.pop().unwrap();
@@ -96,7 +98,7 @@ async fn scripts_of_people_run_with_what_they_want() {
     assert_eq!(summary(&newest(&site, &id, "Testing").await), ["rattle Degraded"]);
 
     node.change(|seen| {
-        drop(seen.ends.insert("rattle".to_owned(), ScriptState::TimedOut { output: "tick".to_owned() }))
+        seen.ends.insert("rattle".to_owned(), ScriptState::TimedOut { output: "tick".to_owned() });
     });
     client.commission(&id, &wanted).await.unwrap();
     let machine = site.reaches(&id, Status::FailedTesting).await;

@@ -5,7 +5,7 @@ use lifecycle::Status;
 use model::{Domain, Machine, Nic, SCOPE};
 use store::{Store, Stored};
 
-use super::{filter, life, power::power, shown};
+use super::{life, power::power, shown};
 use api_call::{Answer, ApiError, Call, Faults, Reply, edit::edit, is_true};
 
 /// Architectures that can be booted and deployed here.
@@ -90,7 +90,7 @@ fn nics(call: &Call, faults: &mut Faults) -> Vec<Nic> {
     }
     let mut nics: Vec<Nic> = Vec::new();
     for text in sent {
-        let Some(mac) = filter::mac(text) else {
+        let Some(mac) = api_call::mac(text) else {
             faults.add("mac_addresses", format!("'{text}' is not a valid MAC address."));
             continue;
         };
@@ -100,20 +100,8 @@ fn nics(call: &Call, faults: &mut Faults) -> Vec<Nic> {
                 format!("MAC address {mac} already in use on {}.", holder.value.hostname),
             );
         } else if !nics.iter().any(|nic| nic.mac == mac) {
-            nics.push(Nic {
-                number: 0,
-                name: format!("eth{}", nics.len()),
-                mac,
-                vlan: None,
-                boot: nics.is_empty(),
-                link_connected: true,
-                link_speed: 0,
-                interface_speed: 0,
-                vendor: String::new(),
-                product: String::new(),
-                tags: Vec::new(),
-                links: Vec::new(),
-            });
+            let name = format!("eth{}", nics.len());
+            nics.push(Nic { boot: nics.is_empty(), ..Nic::physical(0, &name, &mac) });
         }
     }
     nics

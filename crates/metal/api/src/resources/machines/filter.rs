@@ -6,7 +6,7 @@ use lifecycle::Status;
 use model::{Domain, Fabric, Machine, Pool, SCOPE, Space, Subnet, Tag, Vlan, Zone};
 use store::{Store, Stored};
 
-use api_call::{ApiError, Faults, Params};
+use api_call::{ApiError, Faults, Params, mac};
 
 /// A test that a machine passes or not.
 type Test = Box<dyn Fn(&str, &Machine) -> bool + Send + Sync>;
@@ -324,15 +324,6 @@ impl Reader<'_> {
             self.faults.add(name, format!("No such {what}: {}.", list.join(", ")));
         }
     }
-}
-
-/// A MAC address as documents have it; `None` if it is none.
-pub fn mac(text: &str) -> Option<String> {
-    let text = text.trim().to_ascii_lowercase().replace('-', ":");
-    let parts: Vec<&str> = text.split(':').collect();
-    let good = parts.len() == 6
-        && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    good.then_some(text)
 }
 
 /// Values split at commas and blanks.

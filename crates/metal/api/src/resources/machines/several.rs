@@ -8,7 +8,7 @@ use model::{Machine, SCOPE, Zone};
 use serde_json::{Map, Value, json};
 use store::Stored;
 
-use super::{filter, life, power, rendered};
+use super::{life, power, rendered};
 use api_call::{Answer, ApiError, Call, Reply};
 
 pub async fn release(call: Call) -> Answer {
@@ -125,7 +125,7 @@ pub async fn power_parameters(call: Call) -> Answer {
 pub async fn is_registered(call: Call) -> Answer {
     let mac =
         call.param("mac_address").ok_or_else(|| ApiError::Bad("No provided mac_address!".to_owned()))?;
-    let known = filter::mac(mac).is_some_and(|mac| call.state.machines.by_mac(&mac).is_some());
+    let known = api_call::mac(mac).is_some_and(|mac| call.state.machines.by_mac(&mac).is_some());
     Ok(Reply::Json(Value::Bool(known)))
 }
 
