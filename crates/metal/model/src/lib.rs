@@ -12,20 +12,29 @@
 
 mod access;
 mod boot;
+mod device;
 mod event;
+mod hardware;
 mod image;
 mod inventory;
+mod kept;
 mod machine;
 mod machines;
 mod network;
 pub mod ops;
 pub mod setup;
 
-pub use access::{ApiToken, Setting, SshKey, User};
+pub use access::{ApiToken, Setting, SshKey, User, UserPassword};
 pub use boot::{BootAttempt, Purpose};
+pub use device::Device;
 pub use event::{Event, Level};
+pub use hardware::{Bus, BusDevice, Hardware, Serves};
 pub use image::{BootResource, ImageFile, ImageSet};
 pub use inventory::absorb;
+pub use kept::{
+    BootSource, BootSourceSelection, DhcpSnippet, Notification, PackageRepository, SnippetValue, SslKey,
+    StoredFile,
+};
 pub use machine::{
     Credentials, Disk, HardwareInfo, Link, Machine, Nic, Power, ScriptResult, ScriptSet, Waiting,
 };
