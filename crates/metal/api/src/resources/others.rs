@@ -1,5 +1,6 @@
-//! What MAAS has and this region has none of: lists that are empty, as MAAS's are when nothing was made.
+//! What MAAS has and this region has none of yet: lists that are empty, as MAAS's are when nothing was made.
 
+use model::{SCOPE, Subnet, Vlan};
 use serde_json::json;
 
 use api_call::{
@@ -7,22 +8,8 @@ use api_call::{
     route::{Resource, named, restful},
 };
 
-const EMPTY: [(&str, &str); 14] = [
-    ("DevicesHandler", "devices/"),
-    ("DHCPSnippetsHandler", "dhcp-snippets/"),
-    ("FilesHandler", "files/"),
-    ("LicenseKeysHandler", "license-keys/"),
-    ("NetworksHandler", "networks/"),
-    ("NotificationsHandler", "notifications/"),
-    ("PackageRepositoriesHandler", "package-repositories/"),
-    ("PodsHandler", "pods/"),
-    ("VmHostsHandler", "vm-hosts/"),
-    ("VmClustersHandler", "vm-clusters/"),
-    ("VirtualMachinesHandler", "virtual-machines/"),
-    ("StaticRoutesHandler", "static-routes/"),
-    ("ReservedIpsHandler", "reservedips/"),
-    ("SSLKeysHandler", "account/prefs/sslkeys/"),
-];
+const EMPTY: [(&str, &str); 2] =
+    [("StaticRoutesHandler", "static-routes/"), ("ReservedIpsHandler", "reservedips/")];
 
 /// Empty lists.
 pub fn resources() -> Vec<Resource> {
@@ -37,10 +24,10 @@ pub fn resources() -> Vec<Resource> {
         .collect();
     all.extend([
         Resource {
-            name: "DeviceHandler",
-            path: "devices/{system_id}/",
-            params: &["system_id"],
-            ops: vec![restful!(GET, User, "Finds none: this is not supported yet.", no_device)],
+            name: "NetworksHandler",
+            path: "networks/",
+            params: &[],
+            ops: vec![restful!(GET, User, "Lists the subnets in the form of MAAS before 2.0.", networks)],
         },
         Resource {
             name: "DiscoveriesHandler",
@@ -65,53 +52,34 @@ pub fn resources() -> Vec<Resource> {
             params: &["id"],
             ops: vec![restful!(GET, User, "Finds none: this is not supported yet.", no_static_route)],
         },
-        Resource {
-            name: "DHCPSnippetHandler",
-            path: "dhcp-snippets/{id}/",
-            params: &["id"],
-            ops: vec![restful!(GET, User, "Finds none: this is not supported yet.", no_snippet)],
-        },
-        // MAAS refuses these to everybody but administrators, with words of their own.
-        Resource {
-            name: "BootSourcesHandler",
-            path: "boot-sources/",
-            params: &[],
-            ops: vec![restful!(GET, Anonymous, "Lists none: images are uploaded.", boot_sources)],
-        },
-        Resource {
-            name: "BootSourceHandler",
-            path: "boot-sources/{id}/",
-            params: &["id"],
-            ops: vec![restful!(GET, Anonymous, "Finds none: images are uploaded.", no_boot_source)],
-        },
-        Resource {
-            name: "BootSourceSelectionsHandler",
-            path: "boot-sources/{boot_source_id}/selections/",
-            params: &["boot_source_id"],
-            ops: vec![restful!(GET, Anonymous, "Finds none: images are uploaded.", no_boot_source)],
-        },
-        Resource {
-            name: "CommissioningResultsHandler",
-            path: "commissioning-results/",
-            params: &[],
-            ops: vec![restful!(GET, User, "Lists none: see the results of a machine.", none)],
-        },
-        Resource {
-            name: "InstallationResultsHandler",
-            path: "installation-results/",
-            params: &[],
-            ops: vec![restful!(GET, User, "Lists none: see the results of a machine.", none)],
-        },
     ]);
     all
 }
 
-async fn none(_: Call) -> Answer {
-    Ok(Reply::Json(json!([])))
+async fn networks(call: Call) -> Answer {
+    let mut subnets = call.store().list::<Subnet>(SCOPE);
+    subnets.sort_by_key(|subnet| subnet.value.number);
+    let tag = |subnet: &Subnet| {
+        call.store().get::<Vlan>(SCOPE, &subnet.vlan.to_string()).map(|vlan| vlan.value.vid)
+    };
+    let show = |subnet: &Subnet| {
+        let name = format!("subnet-{}", subnet.number);
+        json!({
+            "default_gateway": subnet.gateway,
+            "description": subnet.name,
+            "dns_servers": subnet.dns_servers,
+            "ip": subnet.cidr.network(),
+            "name": name,
+            "netmask": subnet.cidr.netmask(),
+            "resource_uri": format!("/MAAS/api/2.0/networks/{name}/"),
+            "vlan_tag": tag(subnet),
+        })
+    };
+    Ok(Reply::Json(subnets.iter().map(|subnet| show(&subnet.value)).collect()))
 }
 
-async fn no_device(_: Call) -> Answer {
-    Err(ApiError::NotFound("Device".to_owned()))
+async fn none(_: Call) -> Answer {
+    Ok(Reply::Json(json!([])))
 }
 
 async fn no_reserved_ip(_: Call) -> Answer {
@@ -120,26 +88,4 @@ async fn no_reserved_ip(_: Call) -> Answer {
 
 async fn no_static_route(_: Call) -> Answer {
     Err(ApiError::NotFound("StaticRoute".to_owned()))
-}
-
-async fn no_snippet(_: Call) -> Answer {
-    Err(ApiError::NotFound("DHCPSnippet".to_owned()))
-}
-
-fn sources_allowed(call: &Call) -> Result<(), ApiError> {
-    if call.admin() {
-        Ok(())
-    } else {
-        Err(ApiError::Forbidden("User is not allowed access to this API.".to_owned()))
-    }
-}
-
-async fn boot_sources(call: Call) -> Answer {
-    sources_allowed(&call)?;
-    none(call).await
-}
-
-async fn no_boot_source(call: Call) -> Answer {
-    sources_allowed(&call)?;
-    Err(ApiError::NotFound("BootSource".to_owned()))
 }
