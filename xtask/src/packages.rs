@@ -21,6 +21,7 @@ const LAB: &[&str] = &[
     "ntpsec-ntpdig",
     "openssh-client",
     "postgresql",
+    "python3-venv",
     "qemu-system-x86",
     "qemu-utils",
     "seabios",

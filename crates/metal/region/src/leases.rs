@@ -2,11 +2,14 @@
 
 use std::{collections::HashSet, io, net::Ipv4Addr};
 
-use dhcp::{Decision, Directory, Events, Host, Journal, Lease, LeaseState, Leases, Mac, MessageType};
+use dhcp::{
+    Decision, Directory, Events, Host, Journal, Lease, LeaseState, Leases, Mac, MessageType,
+    snippet::{Setting, settings},
+};
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use lifecycle::Signal;
-use model::{Machines, SCOPE};
+use model::{Device, DhcpSnippet, Machines, Nic, SCOPE, Subnet};
 use store::{Batch, CommitError, Watch, WatchEnd};
 
 use crate::figures::{Dhcp, Figures};
@@ -21,15 +24,45 @@ pub struct Known {
 impl Directory for Known {
     fn host(&self, mac: Mac, on: Ipv4Net) -> Option<Host> {
         let mac = mac.to_string();
-        let machine = self.machines.by_mac(&mac)?;
-        let nic = machine.value.nics.iter().find(|nic| nic.mac == mac);
-        let ip = nic.and_then(|nic| nic.links.iter().filter_map(|link| link.ip).find(|ip| on.contains(ip)));
-        Some(Host { ip, hostname: Some(machine.value.hostname.clone()) })
+        let host = |nics: &[Nic], hostname: &str| {
+            let nic = nics.iter().find(|nic| nic.mac == mac);
+            let mut ips = nic.into_iter().flat_map(|nic| &nic.links).filter_map(|link| link.ip);
+            Host { ip: ips.find(|ip| on.contains(ip)), hostname: Some(hostname.to_owned()) }
+        };
+        match self.machines.by_mac(&mac) {
+            Some(machine) => Some(host(&machine.value.nics, &machine.value.hostname)),
+            None => Device::by_mac(self.machines.store(), &mac)
+                .map(|device| host(&device.value.nics, &device.value.hostname)),
+        }
+    }
+
+    fn options(&self, mac: Mac, on: Ipv4Net) -> Vec<Setting> {
+        let store = self.machines.store();
+        let mut snippets = store.list::<DhcpSnippet>(SCOPE);
+        snippets.retain(|snippet| snippet.value.enabled);
+        if snippets.is_empty() {
+            return Vec::new();
+        }
+        let node = store.holder(SCOPE, "mac", &mac.to_string());
+        let subnets = store.list::<Subnet>(SCOPE);
+        let subnet = subnets.iter().find(|subnet| subnet.value.cidr == on).map(|subnet| subnet.value.number);
+        // The nearer comes later and wins: everybody's, the subnet's, the node's.
+        let rank = |snippet: &DhcpSnippet| match (&snippet.node, snippet.subnet) {
+            (Some(_), _) => (node.is_some() && snippet.node == node).then_some(2),
+            (None, Some(_)) => (snippet.subnet == subnet).then_some(1),
+            (None, None) => Some(0),
+        };
+        let mut ranked: Vec<_> =
+            snippets.iter().filter_map(|snippet| Some((rank(&snippet.value)?, snippet))).collect();
+        ranked.sort_by_key(|(rank, _)| *rank);
+        // What cannot be read was refused when it was sent.
+        let texts = ranked.into_iter().map(|(_, snippet)| snippet.value.value());
+        texts.flat_map(|text| settings(text).unwrap_or_default()).collect()
     }
 
     fn is_barred(&self, ip: Ipv4Addr, mac: Mac) -> bool {
         let owner = self.machines.store().holder(SCOPE, "ip", &ip.to_string());
-        owner.is_some_and(|owner| self.machines.by_mac(&mac.to_string()).is_none_or(|m| m.id != owner))
+        owner.is_some_and(|owner| !self.is_of(mac, &owner))
     }
 }
 
@@ -37,7 +70,12 @@ impl Known {
     /// Whether the address is the machine's own by a claim, whatever its lease.
     fn is_own(&self, lease: &Lease) -> bool {
         let owner = self.machines.store().holder(SCOPE, "ip", &lease.ip.to_string());
-        owner.is_some_and(|owner| self.machines.by_mac(&lease.mac.to_string()).is_some_and(|m| m.id == owner))
+        owner.is_some_and(|owner| self.is_of(lease.mac, &owner))
+    }
+
+    /// Whether a MAC address is that of the machine or device with this id.
+    fn is_of(&self, mac: Mac, id: &str) -> bool {
+        self.machines.store().holder(SCOPE, "mac", &mac.to_string()).as_deref() == Some(id)
     }
 }
 
@@ -143,11 +181,90 @@ fn document(lease: &Lease) -> model::Lease {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use model::Machine;
     use store::Store;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_device_is_known_and_the_nearest_snippet_wins() {
+        let (store, now) = (Store::in_memory().await, Timestamp::now());
+        let mac = "52:54:00:00:00:02";
+        let snippet = |node: Option<&str>, subnet, text: &str| DhcpSnippet {
+            name: String::new(),
+            description: String::new(),
+            enabled: true,
+            node: node.map(str::to_owned),
+            subnet,
+            values: [(1, model::SnippetValue { text: text.to_owned(), created: now })].into(),
+        };
+        let network = model::setup::Network {
+            cidr: "10.0.0.0/24".parse().unwrap(),
+            address: Ipv4Addr::new(10, 0, 0, 1),
+            gateway: None,
+            dynamic_start: Ipv4Addr::new(10, 0, 0, 100),
+            dynamic_end: Ipv4Addr::new(10, 0, 0, 110),
+            reserved: Vec::new(),
+        };
+        let key = model::setup::AdminKey { consumer: "c".into(), token: "t".into(), secret: "s".into() };
+        model::setup::run(&store, &[network], &key).await.unwrap();
+        let batch = Batch::new("test", "test")
+            .claim(SCOPE, "mac", mac, "dev346")
+            .create(SCOPE, "dev346", &device(mac))
+            .create(SCOPE, "1", &snippet(Some("dev346"), None, "option host-name \"own\";"))
+            .create(
+                SCOPE,
+                "2",
+                &snippet(None, Some(1), "option host-name \"net\"; option domain-name \"x\";"),
+            )
+            .create(SCOPE, "3", &snippet(None, None, "option domain-name \"all\";"))
+            .create(SCOPE, "4", &snippet(Some("other6"), None, "option host-name \"other\";"))
+            .create(SCOPE, "5", &snippet(None, Some(2), "option host-name \"far\";"));
+        store.commit(batch).await.unwrap();
+        let known = Known { machines: Machines::new(store), figures: Figures::default() };
+        let on = "10.0.0.0/24".parse().unwrap();
+        let told = |mac: &str| {
+            let mut told = std::collections::BTreeMap::new();
+            told.extend(known.options(mac.parse().unwrap(), on));
+            told.into_values().map(|value| String::from_utf8(value).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(known.host(mac.parse().unwrap(), on).unwrap().hostname.as_deref(), Some("printer"));
+        assert_eq!(told(mac), ["own", "x"]);
+        assert_eq!(told("52:54:00:00:00:03"), ["net", "x"]);
+    }
+
+    /// A device with this MAC address.
+    pub(crate) fn device(mac: &str) -> Device {
+        let now = Timestamp::now();
+        Device {
+            hostname: "printer".to_owned(),
+            description: String::new(),
+            domain: 0,
+            zone: "default".to_owned(),
+            owner: None,
+            parent: None,
+            tags: Vec::new(),
+            owner_data: std::collections::BTreeMap::new(),
+            workload_annotations: std::collections::BTreeMap::new(),
+            nics: vec![Nic {
+                number: 1,
+                name: "eth0".to_owned(),
+                mac: mac.to_owned(),
+                vlan: None,
+                boot: true,
+                link_connected: true,
+                link_speed: 0,
+                interface_speed: 0,
+                vendor: String::new(),
+                product: String::new(),
+                tags: Vec::new(),
+                links: Vec::new(),
+            }],
+            created: now,
+            updated: now,
+        }
+    }
 
     #[tokio::test]
     async fn a_machine_keeps_its_own_address_while_nothing_can_be_written() {
