@@ -25,7 +25,7 @@ pub fn dhcp(bytes: &[u8]) {
     let hosts = std::collections::HashMap::<dhcp::Mac, dhcp::Host>::new();
     let now = Default::default();
     let decision = dhcp::decide(&message, &config, &hosts, &dhcp::Leases::default(), now);
-    if let Some(answer) = dhcp::reply(&message, &decision, &config) {
+    if let Some(answer) = dhcp::reply(&message, &decision, &config, &[]) {
         assert_eq!(dhcp::Message::parse(&answer.encode()), Ok(answer));
     }
 }

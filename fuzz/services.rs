@@ -68,7 +68,7 @@ impl Region {
             runtime,
             boot: boot.router(),
             cloud_init: metadata::CloudInit { machines: machines.clone() }.router(),
-            agents: metadata::Agents { machines, base }.router(),
+            agents: metadata::Agents { machines, base, system: None }.router(),
             _dir: dir,
         }
     }

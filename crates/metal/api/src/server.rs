@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::{Request, State as Shared},
     response::Response,
-    routing::any,
+    routing::{any, post},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
@@ -38,7 +38,11 @@ pub fn router(state: Arc<State>) -> Router {
     let table = resources::all();
     let hash = describe::hash(&table);
     let server = Arc::new(Server { state, table, hash });
-    Router::new().route("/MAAS/api/", any(serve)).route("/MAAS/api/{*rest}", any(serve)).with_state(server)
+    Router::new()
+        .route("/MAAS/api/", any(serve))
+        .route("/MAAS/api/{*rest}", any(serve))
+        .route("/MAAS/accounts/authenticate/", post(authenticate))
+        .with_state(server)
 }
 
 #[derive(Debug)]
@@ -65,6 +69,28 @@ async fn serve(Shared(server): Shared<Arc<Server>>, request: Request) -> Respons
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Authorization,Cookie"));
     tracing::debug!(%method, path, status = response.status().as_u16(), elapsed = ?began.elapsed(), "call");
     response
+}
+
+/// An API key for a name and a password, outside of the API as MAAS has it.
+async fn authenticate(Shared(server): Shared<Arc<Server>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let read = server.read(&parts, body, false).await;
+    respond(match read {
+        Ok((form, body)) => {
+            let call = Call {
+                state: Arc::clone(&server.state),
+                caller: None,
+                path: Vec::new(),
+                query: Params::default(),
+                form,
+                body,
+                base: base(&parts.headers),
+                op: "authenticate",
+            };
+            administration::authenticate(call).await
+        }
+        Err(error) => Err(error),
+    })
 }
 
 /// What a request asks for, found from its path and query alone.

@@ -16,7 +16,7 @@ use axum::{
 };
 use jiff::Timestamp;
 use lifecycle::Signal;
-use model::{BootAttempt, Lease, Level, Machines, SCOPE};
+use model::{BootAttempt, Device, Lease, Level, Machines, Purpose, SCOPE};
 use store::{Batch, CommitError};
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
@@ -59,7 +59,11 @@ impl Boot {
     /// The configuration of one MAC address, with a new boot attempt where it loads the ephemeral system.
     async fn configure(&self, mac: &str, from: IpAddr, base: &str) -> Result<String, CommitError> {
         let machine = self.machines.by_mac(mac);
-        let purpose = script::purpose(machine.as_ref().map(|m| &m.value));
+        let purpose = match (&machine, Device::by_mac(self.machines.store(), mac)) {
+            // Nobody manages it: it starts what it has.
+            (None, Some(_)) => Purpose::Local,
+            _ => script::purpose(machine.as_ref().map(|m| &m.value)),
+        };
         let now = Timestamp::now();
         let store = self.machines.store();
         let token = secrets::random_token(32);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::{Machines, ops::Actor};
 use oauth::Nonces;
+use tokio::sync::Semaphore;
 
 use crate::params::Params;
 
@@ -20,7 +21,12 @@ pub struct State {
     pub settings: Settings,
     /// OAuth nonces seen lately.
     pub nonces: Nonces,
+    /// Places for those who hash passwords: each takes 19 MiB and a core.
+    pub hashing: Arc<Semaphore>,
 }
+
+/// Passwords that are hashed at a time.
+const HASHED_AT_ONCE: usize = 2;
 
 impl State {
     /// State over these parts, before the first call.
@@ -30,7 +36,8 @@ impl State {
         power: Arc<dyn PowerControl>,
         settings: Settings,
     ) -> Self {
-        Self { machines, images, power, settings, nonces: Nonces::default() }
+        let hashing = Arc::new(Semaphore::new(HASHED_AT_ONCE));
+        Self { machines, images, power, settings, nonces: Nonces::default(), hashing }
     }
 
     /// The store.

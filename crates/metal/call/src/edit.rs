@@ -1,6 +1,6 @@
 //! What handlers that change documents share.
 
-use model::{Machine, SCOPE};
+use model::{Device, Machine, SCOPE};
 use store::{Batch, CommitError, Document, Stored};
 
 use crate::{
@@ -82,6 +82,19 @@ pub fn check_name(faults: &mut Faults, field: &str, name: &str) {
 /// [`ApiError::Forbidden`].
 pub fn admin_only(call: &Call) -> Result<(), ApiError> {
     if call.admin() { Ok(()) } else { Err(ApiError::Forbidden(String::new())) }
+}
+
+/// Adds to the batch the change of every device that `change` changes.
+pub fn change_devices(call: &Call, mut batch: Batch, change: impl Fn(&mut Device)) -> Batch {
+    for seen in call.store().list::<Device>(SCOPE) {
+        let mut device = seen.value.clone();
+        change(&mut device);
+        if device != seen.value {
+            device.updated = jiff::Timestamp::now();
+            batch = batch.update(SCOPE, &seen.id, seen.version, &device);
+        }
+    }
+    batch
 }
 
 /// Adds to the batch the change of every machine that `change` changes.

@@ -29,6 +29,8 @@ pub enum Reply {
     PlainJson(Value),
     /// 201 with JSON.
     Created(Value),
+    /// 201 without a body.
+    CreatedEmpty,
     /// 200 with text.
     Text(String),
     /// 200 with bytes of this content type.
@@ -172,6 +174,7 @@ impl Reply {
             }
             Self::PlainJson(value) => with(StatusCode::OK, "application/json", value.to_string()),
             Self::Created(value) => with(StatusCode::CREATED, JSON, value.to_string()),
+            Self::CreatedEmpty => with(StatusCode::CREATED, "text/html; charset=utf-8", Body::empty()),
             Self::Text(text) => with(StatusCode::OK, "text/plain", text),
             Self::Bytes(kind, bytes) => with(StatusCode::OK, kind, bytes),
             Self::Ok => with(StatusCode::OK, "text/plain", "OK"),

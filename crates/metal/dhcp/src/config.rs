@@ -5,7 +5,7 @@ use std::{collections::HashMap, hash::BuildHasher, net::Ipv4Addr, sync::Arc};
 use ipnet::Ipv4Net;
 use jiff::SignedDuration;
 
-use crate::{mac::Mac, message::Message};
+use crate::{mac::Mac, message::Message, snippet::Setting};
 
 /// What one server answers for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +123,11 @@ pub trait Directory: Send + Sync {
     /// Whether an address of a dynamic range must not go to this MAC: it is another machine's fixed address, or
     /// set aside.
     fn is_barred(&self, ip: Ipv4Addr, mac: Mac) -> bool;
+
+    /// Options that this MAC is told on a subnet beside the subnet's own, or in their place.
+    fn options(&self, _mac: Mac, _on: Ipv4Net) -> Vec<Setting> {
+        Vec::new()
+    }
 }
 
 impl<D: Directory + ?Sized> Directory for Arc<D> {
@@ -132,6 +137,10 @@ impl<D: Directory + ?Sized> Directory for Arc<D> {
 
     fn is_barred(&self, ip: Ipv4Addr, mac: Mac) -> bool {
         (**self).is_barred(ip, mac)
+    }
+
+    fn options(&self, mac: Mac, on: Ipv4Net) -> Vec<Setting> {
+        (**self).options(mac, on)
     }
 }
 

@@ -30,6 +30,7 @@ mod message;
 mod options;
 mod reply;
 mod service;
+pub mod snippet;
 mod socket;
 
 pub use config::{Config, Directory, Host, Range, Subnet};

@@ -10,6 +10,7 @@ use crate::{
     decide::Decision,
     message::{FIXED_LEN, Message, MessageType, Op},
     options::{Options, code},
+    snippet::Setting,
     socket::{CLIENT_PORT, SERVER_PORT},
 };
 
@@ -18,8 +19,9 @@ const LEAST_MAX_LEN: usize = 576 - 28;
 /// What fits an Ethernet frame.
 const MOST_MAX_LEN: usize = 1500 - 28;
 
-/// The answer that a decision means; `None` if it means none.
-pub fn reply(message: &Message, decision: &Decision, config: &Config) -> Option<Message> {
+/// The answer that a decision means; `None` if it means none. `extra` options of this client come before those of its
+/// subnet.
+pub fn reply(message: &Message, decision: &Decision, config: &Config, extra: &[Setting]) -> Option<Message> {
     let subnet = config.subnet_of(message)?;
     let mut answer = Message {
         op: Op::Reply,
@@ -60,6 +62,11 @@ pub fn reply(message: &Message, decision: &Decision, config: &Config) -> Option<
             }
         }
         Decision::Ignore(_) | Decision::Release(_) | Decision::Decline(_) => return None,
+    }
+    if !matches!(decision, Decision::Nak(_)) {
+        for (code, value) in extra {
+            answer.options.set(*code, value.as_slice());
+        }
     }
     close(&mut answer, message);
     Some(answer)
@@ -133,7 +140,7 @@ fn list(options: &mut Options, code: u8, addresses: &[Ipv4Addr]) {
 }
 
 /// A domain in DNS wire form (RFC 3397, uncompressed); `None` if it is not one.
-fn labels(domain: &str) -> Option<Vec<u8>> {
+pub(crate) fn labels(domain: &str) -> Option<Vec<u8>> {
     let mut wire = Vec::with_capacity(domain.len() + 2);
     for label in domain.trim_end_matches('.').split('.') {
         let len = u8::try_from(label.len()).ok().filter(|len| (1..=63).contains(len))?;
@@ -220,7 +227,7 @@ pub(crate) mod tests {
 
     #[test]
     fn an_ack_carries_all_options() {
-        let answer = reply(&request(), &Decision::Ack(lease()), &config()).unwrap();
+        let answer = reply(&request(), &Decision::Ack(lease()), &config(), &[]).unwrap();
         let want: [(u8, &[u8]); 15] = [
             (53, &[5]),
             (54, &[10, 0, 0, 1]),
@@ -254,13 +261,13 @@ pub(crate) mod tests {
         message.options.set(code::CLIENT_ID, [9; 7]);
         let mut config = config();
         config.subnets[0].search = vec!["x".repeat(60) + "." + &"y".repeat(60); 3];
-        let answer = reply(&message, &Decision::Ack(lease()), &config).unwrap();
+        let answer = reply(&message, &Decision::Ack(lease()), &config, &[]).unwrap();
         assert_eq!(answer.options.iter().last(), Some((code::RELAY_AGENT, [1, 2, 3].as_slice())));
         assert_eq!(answer.options.get(code::CLIENT_ID), Some([9; 7].as_slice()));
         assert!(answer.encode().len() <= LEAST_MAX_LEN);
         assert_eq!(answer.options.get(code::DOMAIN_SEARCH), None, "too long for a small client");
         message.options.set(code::MAX_MESSAGE_SIZE, 1500u16.to_be_bytes());
-        let answer = reply(&message, &Decision::Ack(lease()), &config).unwrap();
+        let answer = reply(&message, &Decision::Ack(lease()), &config, &[]).unwrap();
         assert!(answer.options.get(code::DOMAIN_SEARCH).is_some());
     }
 
@@ -268,7 +275,7 @@ pub(crate) mod tests {
     fn where_answers_go() {
         let config = config();
         let to = |message: &Message, decision: &Decision| {
-            destination(message, &reply(message, decision, &config).unwrap()).to_string()
+            destination(message, &reply(message, decision, &config, &[]).unwrap()).to_string()
         };
         let nak = Decision::Nak(Refusal::Taken([10, 0, 0, 9].into()));
         let mut message = request();
@@ -279,6 +286,6 @@ pub(crate) mod tests {
         assert_eq!(to(&message, &nak), "255.255.255.255:68");
         message.giaddr = [10, 0, 0, 3].into();
         assert_eq!(to(&message, &Decision::Ack(lease())), "10.0.0.3:67");
-        assert!(reply(&message, &nak, &config).unwrap().wants_broadcast());
+        assert!(reply(&message, &nak, &config, &[]).unwrap().wants_broadcast());
     }
 }

@@ -149,7 +149,9 @@ impl<D: Directory, J: Journal, E: Events> Service<D, J, E> {
         if let Some(kind) = message.kind() {
             self.events.dhcp(mac, kind, &decision);
         }
-        let answer = reply(message, &decision, &config);
+        let subnet = config.subnet_of(message);
+        let extra = subnet.map(|subnet| self.hosts.options(mac, subnet.cidr)).unwrap_or_default();
+        let answer = reply(message, &decision, &config, &extra);
         (decision, answer)
     }
 

@@ -47,7 +47,7 @@ fn serve(bytes: &[u8]) -> Result<(), ParseError> {
     let config = Config::new(vec![subnet]);
     let hosts = HashMap::<Mac, Host>::new();
     let decision = decide(&message, &config, &hosts, &Leases::default(), Timestamp::UNIX_EPOCH);
-    if let Some(answer) = reply(&message, &decision, &config) {
+    if let Some(answer) = reply(&message, &decision, &config, &[]) {
         assert_eq!(Message::parse(&answer.encode()), Ok(answer));
     }
     Ok(())

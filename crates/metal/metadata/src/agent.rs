@@ -18,7 +18,8 @@ use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use lifecycle::{Signal, Status};
 use model::{
-    BootAttempt, BootResource, ChangeError, Level, Machine, Machines, SCOPE, ScriptOutput, Stage, Subnet,
+    BootAttempt, BootResource, ChangeError, Device, Hardware, Level, Machine, Machines, SCOPE, ScriptOutput,
+    Stage, Subnet,
 };
 use render::netplan::Surroundings;
 use scripts::{INVENTORY, Outcome, outcome};
@@ -141,6 +142,7 @@ impl Agents {
                     for nic in &machine.nics {
                         batch = batch.claim(SCOPE, "mac", &nic.mac, &id);
                     }
+                    batch = keep_hardware(&store, &id, &hello.inventory, batch);
                     if machine.status == Status::New {
                         machine.enter(Status::Commissioning, now);
                     }
@@ -161,6 +163,9 @@ impl Agents {
     }
 
     fn known(&self, mac: &str, hello: &Hello) -> Result<Option<String>, Refusal> {
+        if Device::by_mac(self.machines.store(), mac).is_some() {
+            return Err(Refusal::Taken("MAC address", mac.to_owned()));
+        }
         let by_mac = self.machines.by_mac(mac).map(|m| m.id.clone());
         let by_uuid = uuid_of(hello).and_then(|uuid| self.machines.by_uuid(&uuid));
         match (by_mac, by_uuid) {
@@ -253,6 +258,19 @@ impl Agents {
             })
             .await?;
         Ok(())
+    }
+}
+
+/// Adds to the batch what an inventory says of the machine's buses, where that is new.
+fn keep_hardware(store: &Store, id: &str, inventory: &serde_json::Value, batch: Batch) -> Batch {
+    let seen = store.get::<Hardware>(SCOPE, id);
+    let none = Hardware::default();
+    let before = seen.as_ref().map_or(&none, |seen| &seen.value);
+    let hardware = Hardware::of(inventory, before);
+    match &seen {
+        _ if hardware == *before => batch,
+        Some(seen) => batch.update(SCOPE, id, seen.version, &hardware),
+        None => batch.create(SCOPE, id, &hardware),
     }
 }
 

@@ -19,6 +19,17 @@ impl Document for User {
     const KIND: &'static str = "user";
 }
 
+/// A user's password; id: the name. Users without one sign in by API keys only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UserPassword {
+    /// What it is compared with.
+    pub hash: secrets::Password,
+}
+
+impl Document for UserPassword {
+    const KIND: &'static str = "user_password";
+}
+
 /// An API key `consumer:token:secret`; id: the token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ApiToken {
@@ -60,4 +71,11 @@ pub struct Setting {
 
 impl Document for Setting {
     const KIND: &'static str = "setting";
+}
+
+impl Setting {
+    /// The value of a setting that was set.
+    pub fn of(store: &store::Store, name: &str) -> Option<serde_json::Value> {
+        store.get::<Self>(crate::SCOPE, name).map(|setting| setting.value.value.clone())
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{Disk, Lasts, Machine, Nic, NicKind};
 
 /// More NICs or disks than this are ignored.
-const LIMIT: usize = 512;
+pub(crate) const LIMIT: usize = 512;
 
 /// Takes over what an inventory says; NICs and disks keep their numbers and settings by MAC and by name.
 ///
@@ -163,12 +163,12 @@ fn hardware(machine: &mut Machine, resources: &Value) {
     }
 }
 
-fn small(value: &Value) -> u32 {
+pub(crate) fn small(value: &Value) -> u32 {
     value.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
 }
 
 /// A string of at most 256 characters, without control characters.
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value
         .as_str()
         .unwrap_or("")

@@ -13,9 +13,12 @@
 mod access;
 pub mod addresses;
 mod boot;
+mod device;
 mod event;
+mod hardware;
 mod image;
 mod inventory;
+mod kept;
 mod machine;
 mod machines;
 mod network;
@@ -24,11 +27,17 @@ pub mod ops;
 pub mod results;
 pub mod setup;
 
-pub use access::{ApiToken, Setting, SshKey, User};
+pub use access::{ApiToken, Setting, SshKey, User, UserPassword};
 pub use boot::{BootAttempt, Purpose};
+pub use device::Device;
 pub use event::{Event, Level};
+pub use hardware::{Bus, BusDevice, Hardware, Serves};
 pub use image::{BootResource, ImageFile, ImageSet};
 pub use inventory::absorb;
+pub use kept::{
+    BootSource, BootSourceSelection, DhcpSnippet, Notification, PackageRepository, SnippetValue, SslKey,
+    StoredFile,
+};
 pub use machine::{Credentials, Disk, HardwareInfo, Machine, Power, Waiting};
 pub use machines::{ChangeError, Machines, next_id, pick_id};
 pub use network::{

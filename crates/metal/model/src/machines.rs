@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use lifecycle::Signal;
 use store::{Batch, CommitError, Document, Store, Stored};
 
-use crate::{BootAttempt, Event, Lease, Level, Machine, SCOPE};
+use crate::{BootAttempt, Device, Event, Lease, Level, Machine, SCOPE};
 
 /// Events that are kept; older ones go.
 const EVENTS_KEPT: u64 = 50_000;
@@ -80,7 +80,9 @@ impl Machines {
     /// A number for a new NIC or disk that none has yet. All machines are looked at for the first one only.
     pub fn next_number(&self) -> u64 {
         if self.last_number.load(Ordering::Relaxed) == 0 {
-            let last = self.all().iter().map(|machine| machine.value.highest_number()).max();
+            let (machines, devices) = (self.all(), self.store.list::<Device>(SCOPE));
+            let machines = machines.iter().map(|machine| machine.value.highest_number());
+            let last = machines.chain(devices.iter().map(|device| device.value.highest_number())).max();
             self.last_number.fetch_max(last.unwrap_or(0), Ordering::Relaxed);
         }
         self.last_number.fetch_add(1, Ordering::Relaxed) + 1
@@ -237,7 +239,9 @@ pub fn next_id<T: Document>(store: &Store, number: impl Fn(&T) -> u64) -> u64 {
 
 /// A free system id.
 pub fn pick_id(store: &Store) -> String {
-    let taken: HashSet<String> = store.list::<Machine>(SCOPE).iter().map(|m| m.id.clone()).collect();
+    let machines = store.list::<Machine>(SCOPE);
+    let mut taken: HashSet<String> = machines.iter().map(|machine| machine.id.clone()).collect();
+    taken.extend(store.list::<Device>(SCOPE).iter().map(|device| device.id.clone()));
     loop {
         let id = secrets::random_id(ID_ALPHABET, 6);
         if !taken.contains(&id) {

@@ -168,8 +168,22 @@ pub struct Subnet {
     pub managed: bool,
     /// Whether machines may ask our DNS for names that are not ours.
     pub allow_dns: bool,
+    /// Whether machines may use the proxy, where there is one.
+    #[serde(default = "yes")]
+    pub allow_proxy: bool,
+    /// Names for its addresses: 0 none, 1 a zone, 2 also for networks smaller than /24 (RFC 2317).
+    #[serde(default = "whole_reverse")]
+    pub rdns_mode: u8,
 }
 document!(Subnet, "subnet");
+
+const fn yes() -> bool {
+    true
+}
+
+const fn whole_reverse() -> u8 {
+    2
+}
 
 /// A part of a subnet with a purpose; id: its number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

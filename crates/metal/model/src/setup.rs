@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use secrets::Secret;
 use store::{Batch, CommitError, Store};
 
-use crate::{ApiToken, Domain, Fabric, IpRange, Pool, RangeKind, SCOPE, Subnet, User, Vlan, Zone};
+use crate::{
+    ApiToken, Domain, Fabric, IpRange, PackageRepository, Pool, RangeKind, SCOPE, Subnet, User, Vlan, Zone,
+};
 
 /// A network that the region serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +71,41 @@ pub async fn run(store: &Store, networks: &[Network], admin: &AdminKey) -> Resul
     for network in networks {
         add_network(store, network).await?;
     }
-    Ok(())
+    add_repositories(store).await
+}
+
+/// Ubuntu's archives, which every MAAS has.
+async fn add_repositories(store: &Store) -> Result<(), CommitError> {
+    let archives = [
+        ("1", "main_archive", "http://archive.ubuntu.com/ubuntu", ["amd64", "i386"].as_slice()),
+        (
+            "2",
+            "ports_archive",
+            "http://ports.ubuntu.com/ubuntu-ports",
+            &["armhf", "arm64", "ppc64el", "s390x"],
+        ),
+    ];
+    let mut batch = Batch::new("region", "setup.repositories");
+    for (id, name, url, arches) in archives {
+        if store.get::<PackageRepository>(SCOPE, id).is_some() {
+            return Ok(());
+        }
+        let repository = PackageRepository {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            distributions: Vec::new(),
+            disabled_pockets: Vec::new(),
+            disabled_components: Vec::new(),
+            disable_sources: true,
+            components: Vec::new(),
+            arches: arches.iter().map(|&arch| arch.to_owned()).collect(),
+            key: String::new(),
+            enabled: true,
+            default: true,
+        };
+        batch = batch.claim(SCOPE, "package_repository", name, id).create(SCOPE, id, &repository);
+    }
+    store.commit(batch).await.map(|_| ())
 }
 
 async fn add_network(store: &Store, network: &Network) -> Result<(), CommitError> {
@@ -118,6 +154,8 @@ async fn add_network(store: &Store, network: &Network) -> Result<(), CommitError
                 dns_servers: Vec::new(),
                 managed: true,
                 allow_dns: true,
+                allow_proxy: true,
+                rdns_mode: 2,
             },
         );
     let own = [(RangeKind::Dynamic, network.dynamic_start, network.dynamic_end)];

@@ -27,6 +27,8 @@ fn subnet(number: u64, cidr: &str) -> Subnet {
         dns_servers: Vec::new(),
         managed: true,
         allow_dns: true,
+        allow_proxy: true,
+        rdns_mode: 2,
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
+    ops::RangeInclusive,
     sync::Arc,
 };
 
 use lifecycle::Status;
-use model::{DnsRecord, DnsResource, Domain, SCOPE, next_id};
+use model::{Device, DnsRecord, DnsResource, Domain, SCOPE, next_id};
 use serde_json::{Value, json};
 use store::{Batch, Stored};
 
@@ -127,14 +128,26 @@ fn check_domain(call: &Call, faults: &mut Faults, name: &str) {
     }
 }
 
-fn ttl(call: &Call, faults: &mut Faults, name: &str, old: Option<u32>) -> Option<u32> {
+/// Seconds that a domain's names may live.
+const OF_DOMAINS: RangeInclusive<u32> = 1..=604_800;
+/// Seconds that a record may live.
+const OF_RECORDS: RangeInclusive<u32> = 0..=i32::MAX.unsigned_abs();
+
+fn ttl(
+    call: &Call,
+    faults: &mut Faults,
+    name: &str,
+    limits: &RangeInclusive<u32>,
+    old: Option<u32>,
+) -> Option<u32> {
     match call.param(name) {
         None => old,
         Some("") => None,
         Some(sent) => {
-            let ttl = sent.parse().ok().filter(|ttl| (1..=604_800).contains(ttl));
+            let ttl = sent.parse().ok().filter(|ttl| limits.contains(ttl));
             if ttl.is_none() {
-                faults.add(name, "Enter a whole number of seconds from 1 to 604800.");
+                let (first, last) = (limits.start(), limits.end());
+                faults.add(name, format!("Enter a whole number of seconds from {first} to {last}."));
             }
             ttl
         }
@@ -160,7 +173,7 @@ async fn create_domain(call: Call) -> Answer {
             number: next_id::<Domain>(call.store(), |domain| domain.number).max(1),
             name,
             authoritative: call.param("authoritative").is_none_or(is_true),
-            ttl: ttl(&call, &mut faults, "ttl", None),
+            ttl: ttl(&call, &mut faults, "ttl", &OF_DOMAINS, None),
         };
         faults.check()?;
         let id = domain.number.to_string();
@@ -187,7 +200,7 @@ async fn update_domain(call: Call) -> Answer {
         if let Some(authoritative) = call.param("authoritative") {
             domain.authoritative = is_true(authoritative);
         }
-        domain.ttl = ttl(&call, &mut faults, "ttl", domain.ttl);
+        domain.ttl = ttl(&call, &mut faults, "ttl", &OF_DOMAINS, domain.ttl);
         faults.check()?;
         Ok((batch.update(SCOPE, &seen.id, seen.version, &domain), domain))
     })
@@ -206,6 +219,9 @@ async fn delete_domain(call: Call) -> Answer {
         let name = &seen.value.name;
         if call.store().list::<DnsResource>(SCOPE).iter().any(|resource| resource.value.domain == number) {
             return Err(ApiError::Conflict(format!("The domain {name} has names in it: delete them first.")));
+        }
+        if call.store().list::<Device>(SCOPE).iter().any(|device| device.value.domain == number) {
+            return Err(ApiError::Conflict(format!("The domain {name} has devices in it: move them first.")));
         }
         if call.state.machines.all().iter().any(|machine| machine.value.domain == number) {
             return Err(ApiError::Conflict(format!(
@@ -439,7 +455,7 @@ async fn create_name(call: Call) -> Answer {
         let mut faults = Faults::default();
         let sent = sent_name(&call, &mut faults);
         let addresses = sent_addresses(&call, &mut faults, Vec::new());
-        let address_ttl = ttl(&call, &mut faults, "address_ttl", None);
+        let address_ttl = ttl(&call, &mut faults, "address_ttl", &OF_RECORDS, None);
         if let Some((name, domain)) = &sent {
             check_label(&call, &mut faults, name, domain.value.number, None);
         }
@@ -526,7 +542,7 @@ async fn update_name(call: Call) -> Answer {
             );
         }
         resource.addresses = sent_addresses(&call, &mut faults, resource.addresses);
-        resource.address_ttl = ttl(&call, &mut faults, "address_ttl", resource.address_ttl);
+        resource.address_ttl = ttl(&call, &mut faults, "address_ttl", &OF_RECORDS, resource.address_ttl);
         faults.check()?;
         Ok((batch.update(SCOPE, &seen.id, seen.version, &resource), resource))
     })
@@ -614,7 +630,7 @@ fn apply_record(call: &Call, faults: &mut Faults, record: &mut DnsRecord) {
         }
         rrdata.clone_into(&mut record.rrdata);
     }
-    record.ttl = ttl(call, faults, "ttl", record.ttl);
+    record.ttl = ttl(call, faults, "ttl", &OF_RECORDS, record.ttl);
 }
 
 async fn create_record(call: Call) -> Answer {

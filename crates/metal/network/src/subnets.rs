@@ -117,7 +117,11 @@ fn apply(call: &Call, subnet: &mut Subnet, faults: &mut Faults) {
             Err(_) => faults.add("dns_servers", format!("Invalid IP address list: {servers}.")),
         }
     }
-    for (name, flag) in [("managed", &mut subnet.managed), ("allow_dns", &mut subnet.allow_dns)] {
+    for (name, flag) in [
+        ("managed", &mut subnet.managed),
+        ("allow_dns", &mut subnet.allow_dns),
+        ("allow_proxy", &mut subnet.allow_proxy),
+    ] {
         if let Some(value) = call.param(name).filter(|value| !value.is_empty()) {
             *flag = is_true(value);
         }
@@ -127,8 +131,13 @@ fn apply(call: &Call, subnet: &mut Subnet, faults: &mut Faults) {
         Some(Err(field)) => faults.add(field, NO_CHOICE),
         None => {}
     }
-    only(call, faults, "rdns_mode", &["2"]);
-    only(call, faults, "allow_proxy", &["true", "1", "on", "yes"]);
+    if let Some(mode) = call.param("rdns_mode").filter(|mode| !mode.is_empty()) {
+        match mode.parse() {
+            Ok(mode @ 0..=2) => subnet.rdns_mode = mode,
+            _ => faults
+                .add("rdns_mode", format!("{mode} is not a valid choice. It should be one of: 0, 1, 2.")),
+        }
+    }
     only(call, faults, "active_discovery", &["false", "0", "off", "no"]);
     only(call, faults, "disabled_boot_architectures", &[]);
 }
@@ -215,6 +224,8 @@ async fn create(call: Call) -> Answer {
             dns_servers: Vec::new(),
             managed: true,
             allow_dns: true,
+            allow_proxy: true,
+            rdns_mode: 2,
         };
         apply(&call, &mut subnet, &mut faults);
         faults.check()?;

@@ -2,11 +2,14 @@
 
 use std::{collections::HashSet, io, net::Ipv4Addr};
 
-use dhcp::{Decision, Directory, Events, Host, Journal, Lease, LeaseState, Leases, Mac, MessageType};
+use dhcp::{
+    Decision, Directory, Events, Host, Journal, Lease, LeaseState, Leases, Mac, MessageType,
+    snippet::{Setting, settings},
+};
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use lifecycle::Signal;
-use model::{Machines, ReservedIp, SCOPE, addresses::reserver};
+use model::{Device, DhcpSnippet, Machines, ReservedIp, SCOPE, Subnet, addresses::reserver};
 use store::{Batch, CommitError, Watch, WatchEnd};
 
 use crate::figures::{Dhcp, Figures};
@@ -22,14 +25,43 @@ impl Directory for Known {
     fn host(&self, mac: Mac, on: Ipv4Net) -> Option<Host> {
         let mac = mac.to_string();
         let machine = self.machines.by_mac(&mac);
-        let linked = machine.as_ref().and_then(|machine| {
-            // A bond has the MAC address of one of its ports, which asks before there is a bond.
-            let mut links = machine.value.links().filter(|(nic, _)| nic.mac == mac);
-            links.find_map(|(_, link)| link.ip.filter(|ip| on.contains(ip)))
-        });
+        let device = match machine {
+            Some(_) => None,
+            None => Device::by_mac(self.machines.store(), &mac),
+        };
+        let nics = machine.iter().flat_map(|machine| &machine.value.nics);
+        let nics = nics.chain(device.iter().flat_map(|device| &device.value.nics));
+        // A bond has the MAC address of one of its ports, which asks before there is a bond.
+        let mut links = nics.filter(|nic| nic.mac == mac).flat_map(|nic| &nic.links);
+        let linked = links.find_map(|link| link.ip.filter(|ip| on.contains(ip)));
         let ip = linked.or_else(|| self.reserved(&mac, on));
-        let hostname = machine.map(|machine| machine.value.hostname.clone());
+        let hostname = machine.as_ref().map(|machine| machine.value.hostname.clone());
+        let hostname = hostname.or_else(|| device.as_ref().map(|device| device.value.hostname.clone()));
         (ip.is_some() || hostname.is_some()).then_some(Host { ip, hostname })
+    }
+
+    fn options(&self, mac: Mac, on: Ipv4Net) -> Vec<Setting> {
+        let store = self.machines.store();
+        let mut snippets = store.list::<DhcpSnippet>(SCOPE);
+        snippets.retain(|snippet| snippet.value.enabled);
+        if snippets.is_empty() {
+            return Vec::new();
+        }
+        let node = store.holder(SCOPE, "mac", &mac.to_string());
+        let subnets = store.list::<Subnet>(SCOPE);
+        let subnet = subnets.iter().find(|subnet| subnet.value.cidr == on).map(|subnet| subnet.value.number);
+        // The nearer comes later and wins: everybody's, the subnet's, the node's.
+        let rank = |snippet: &DhcpSnippet| match (&snippet.node, snippet.subnet) {
+            (Some(_), _) => (node.is_some() && snippet.node == node).then_some(2),
+            (None, Some(_)) => (snippet.subnet == subnet).then_some(1),
+            (None, None) => Some(0),
+        };
+        let mut ranked: Vec<_> =
+            snippets.iter().filter_map(|snippet| Some((rank(&snippet.value)?, snippet))).collect();
+        ranked.sort_by_key(|(rank, _)| *rank);
+        // What cannot be read was refused when it was sent.
+        let texts = ranked.into_iter().map(|(_, snippet)| snippet.value.value());
+        texts.flat_map(|text| settings(text).unwrap_or_default()).collect()
     }
 
     fn is_barred(&self, ip: Ipv4Addr, mac: Mac) -> bool {
@@ -47,10 +79,10 @@ impl Known {
         self.machines.store().holder(SCOPE, "ip", &ip.to_string())
     }
 
-    /// Whether an address's owner is the machine with this MAC address, or the MAC address itself.
+    /// Whether an address's owner is the machine or device with this MAC address, or the MAC address itself.
     fn is(&self, owner: &str, mac: Mac) -> bool {
         let mac = mac.to_string();
-        owner == reserver(&mac) || self.machines.by_mac(&mac).is_some_and(|machine| machine.id == owner)
+        owner == reserver(&mac) || self.machines.store().holder(SCOPE, "mac", &mac).as_deref() == Some(owner)
     }
 
     /// The address that is kept for a MAC address.
@@ -162,8 +194,8 @@ fn document(lease: &Lease) -> model::Lease {
 }
 
 #[cfg(test)]
-mod tests {
-    use model::Machine;
+pub(crate) mod tests {
+    use model::{Machine, Nic};
     use store::Store;
 
     use super::*;
@@ -184,6 +216,72 @@ mod tests {
         assert_eq!(known.host(mine, net).and_then(|host| host.ip), Some(ip));
         assert_eq!((known.host(other, net), known.host(mine, "10.1.0.0/24".parse().unwrap())), (None, None));
         assert_eq!((known.is_barred(ip, mine), known.is_barred(ip, other)), (false, true));
+    }
+
+    #[tokio::test]
+    async fn a_device_is_known_and_the_nearest_snippet_wins() {
+        let (store, now) = (Store::in_memory().await, Timestamp::now());
+        let mac = "52:54:00:00:00:02";
+        let snippet = |node: Option<&str>, subnet, text: &str| DhcpSnippet {
+            name: String::new(),
+            description: String::new(),
+            enabled: true,
+            node: node.map(str::to_owned),
+            subnet,
+            values: [(1, model::SnippetValue { text: text.to_owned(), created: now })].into(),
+        };
+        let network = model::setup::Network {
+            cidr: "10.0.0.0/24".parse().unwrap(),
+            address: Ipv4Addr::new(10, 0, 0, 1),
+            gateway: None,
+            dynamic_start: Ipv4Addr::new(10, 0, 0, 100),
+            dynamic_end: Ipv4Addr::new(10, 0, 0, 110),
+            reserved: Vec::new(),
+        };
+        let key = model::setup::AdminKey { consumer: "c".into(), token: "t".into(), secret: "s".into() };
+        model::setup::run(&store, &[network], &key).await.unwrap();
+        let batch = Batch::new("test", "test")
+            .claim(SCOPE, "mac", mac, "dev346")
+            .create(SCOPE, "dev346", &device(mac))
+            .create(SCOPE, "1", &snippet(Some("dev346"), None, "option host-name \"own\";"))
+            .create(
+                SCOPE,
+                "2",
+                &snippet(None, Some(1), "option host-name \"net\"; option domain-name \"x\";"),
+            )
+            .create(SCOPE, "3", &snippet(None, None, "option domain-name \"all\";"))
+            .create(SCOPE, "4", &snippet(Some("other6"), None, "option host-name \"other\";"))
+            .create(SCOPE, "5", &snippet(None, Some(2), "option host-name \"far\";"));
+        store.commit(batch).await.unwrap();
+        let known = Known { machines: Machines::new(store), figures: Figures::default() };
+        let on = "10.0.0.0/24".parse().unwrap();
+        let told = |mac: &str| {
+            let mut told = std::collections::BTreeMap::new();
+            told.extend(known.options(mac.parse().unwrap(), on));
+            told.into_values().map(|value| String::from_utf8(value).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(known.host(mac.parse().unwrap(), on).unwrap().hostname.as_deref(), Some("printer"));
+        assert_eq!(told(mac), ["own", "x"]);
+        assert_eq!(told("52:54:00:00:00:03"), ["net", "x"]);
+    }
+
+    /// A device with this MAC address.
+    pub(crate) fn device(mac: &str) -> Device {
+        let now = Timestamp::now();
+        Device {
+            hostname: "printer".to_owned(),
+            description: String::new(),
+            domain: 0,
+            zone: "default".to_owned(),
+            owner: None,
+            parent: None,
+            tags: Vec::new(),
+            owner_data: std::collections::BTreeMap::new(),
+            workload_annotations: std::collections::BTreeMap::new(),
+            nics: vec![Nic { boot: true, ..Nic::physical(1, "eth0", mac) }],
+            created: now,
+            updated: now,
+        }
     }
 
     #[tokio::test]

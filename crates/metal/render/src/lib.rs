@@ -10,19 +10,23 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)
 )]
 
+mod device;
 mod disk;
 mod each;
 mod embedded;
 mod interface;
 mod list;
+mod lshw;
 mod machine;
 pub mod netplan;
 pub mod network;
 mod object;
 pub mod script;
 
+pub use device::device;
 pub use disk::disk;
 pub use embedded::Embedded;
 pub use interface::interface;
 pub use list::Machines;
+pub use lshw::lshw;
 pub use machine::{HARDWARE, announced, machine, why};

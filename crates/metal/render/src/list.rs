@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use model::Machine;
+use serde_json::Value;
 use store::Stored;
 
 use crate::{Embedded, machine};
@@ -23,6 +24,7 @@ const SLACK: usize = 48 << 10;
 #[derive(Debug, Clone)]
 pub struct Machines {
     rest: std::vec::IntoIter<Arc<Stored<Machine>>>,
+    others: std::vec::IntoIter<Value>,
     embedded: Arc<Embedded>,
     at: At,
     spare: Spare,
@@ -63,10 +65,17 @@ impl Machines {
     pub fn new(machines: Vec<Arc<Stored<Machine>>>, embedded: Embedded) -> Self {
         Self {
             rest: machines.into_iter(),
+            others: Vec::new().into_iter(),
             embedded: Arc::new(embedded),
             at: At::Start,
             spare: Spare::default(),
         }
+    }
+
+    /// With other nodes after the machines.
+    #[must_use]
+    pub fn and(self, others: Vec<Value>) -> Self {
+        Self { others: others.into_iter(), ..self }
     }
 
     fn piece(&mut self) -> serde_json::Result<Piece> {
@@ -84,7 +93,13 @@ impl Machines {
             before = b'[';
         }
         while piece.len() < PIECE {
-            let Some(next) = self.rest.next() else {
+            if let Some(next) = self.rest.next() {
+                piece.push(before);
+                machine(piece, &next.id, &next.value, &self.embedded)?;
+            } else if let Some(other) = self.others.next() {
+                piece.push(before);
+                serde_json::to_writer(&mut *piece, &other)?;
+            } else {
                 self.at = At::End;
                 // Where there is no machine at all, nobody else has opened the list.
                 if before == b'[' {
@@ -92,10 +107,8 @@ impl Machines {
                 }
                 piece.push(b']');
                 break;
-            };
-            piece.push(before);
+            }
             before = b',';
-            machine(piece, &next.id, &next.value, &self.embedded)?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use jiff::Timestamp;
 use model::{
     DnsResource, Domain, Fabric, IpRange, Lease, Pool, ReservedIp, SCOPE, Space, StaticRoute, Subnet, User,
     Vlan, Zone,
@@ -94,7 +95,7 @@ impl Networks {
         json!({
             "active_discovery": false,
             "allow_dns": subnet.allow_dns,
-            "allow_proxy": true,
+            "allow_proxy": subnet.allow_proxy,
             "cidr": subnet.cidr,
             "description": subnet.description,
             "disabled_boot_architectures": [],
@@ -103,7 +104,7 @@ impl Networks {
             "id": subnet.number,
             "managed": subnet.managed,
             "name": subnet.name,
-            "rdns_mode": 2,
+            "rdns_mode": subnet.rdns_mode,
             "resource_uri": format!("/MAAS/api/2.0/subnets/{}/", subnet.number),
             "space": self.space_of(vlan),
             "vlan": vlan.map(|vlan| self.show_vlan(vlan)),
@@ -243,6 +244,11 @@ pub fn user(store: &Store, name: &str) -> Value {
             "username": name,
         })
     })
+}
+
+/// A time as most objects show it: `2026-11-22T08:19:28.034Z`.
+pub fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 /// Sets a member of an object.

@@ -20,6 +20,8 @@ fn subnet(number: u64, vlan: u64, gateway: bool) -> (u64, Subnet) {
         dns_servers: vec![format!("10.0.{number}.3").parse().unwrap()],
         managed: true,
         allow_dns: number != 2,
+        allow_proxy: true,
+        rdns_mode: 2,
     };
     (number, subnet)
 }

@@ -15,7 +15,6 @@ mod events;
 mod key;
 mod meta;
 mod overlord;
-mod password;
 mod profile;
 mod rights;
 pub mod setup;
@@ -28,11 +27,14 @@ pub use events::{Event, Events, Severity, record};
 pub use key::{ApiKey, KeyText};
 pub use meta::{Meta, Owner, new_uid};
 pub use overlord::{Attempt, CODE_LIFE, Overlord, Pairing, Presence};
-pub use password::{Password, PasswordError};
 pub use profile::{Manifest, Profile, ProfilePack};
 pub use rights::{Rights, Role};
+pub use secrets::{Password, PasswordError};
 pub use tenant::{Identity, Project, Tenant};
 pub use user::User;
+
+/// Passwords of fewer characters are refused.
+pub const SHORTEST_PASSWORD: usize = 12;
 
 /// Scope of what belongs to no tenant.
 pub const PLANE: &str = "plane";

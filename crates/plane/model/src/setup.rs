@@ -6,8 +6,8 @@ use store::{Batch, CommitError, Store};
 use tunnel::{Authority, Signer};
 
 use crate::{
-    ApiKey, Cluster, Identity, KeyText, Meta, PLANE, Password, PasswordError, Project, Rights, Tenant, User,
-    claim, new_uid,
+    ApiKey, Cluster, Identity, KeyText, Meta, PLANE, Password, PasswordError, Project, Rights,
+    SHORTEST_PASSWORD, Tenant, User, claim, new_uid,
 };
 
 /// The project that every tenant has: Palette's clients look for it.
@@ -104,7 +104,8 @@ pub async fn admin(store: &Store, admin: &Admin) -> Result<(), SetupError> {
     }
     let now = Timestamp::now();
     let [tenant, user, project, key] = std::array::from_fn(|_| new_uid());
-    let password = admin.password.as_ref().map(Password::hash).transpose()?;
+    let hashed = |password: &Secret| Password::hash(password, SHORTEST_PASSWORD);
+    let password = admin.password.as_ref().map(hashed).transpose()?;
     let person = User {
         meta: Meta::new(&email, now),
         first_name: "Administrator".to_owned(),

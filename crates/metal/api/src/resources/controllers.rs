@@ -1,6 +1,6 @@
 //! The region itself as rack and region controller.
 
-use model::{BootResource, Domain, SCOPE, Zone};
+use model::{BootResource, Domain, SCOPE, Setting, Zone};
 use serde_json::{Map, Value, json};
 
 use api_call::{
@@ -71,10 +71,17 @@ pub fn resources() -> Vec<Resource> {
 /// What a controller's services are called; all of them are this process.
 const SERVICES: [&str; 5] = ["dhcpd", "dns_rack", "http", "rackd", "tftp"];
 
+/// What the region is called: the setting `maas_name`, or its first name.
+fn name(call: &Call) -> String {
+    let set = Setting::of(call.store(), "maas_name");
+    let set = set.as_ref().and_then(Value::as_str).filter(|name| !name.is_empty());
+    set.unwrap_or(&call.state.settings.maas_name).to_owned()
+}
+
 /// The region as controller of this kind (`rack` or `region`).
 fn show(call: &Call, kind: &str) -> Value {
     let store = call.store();
-    let name = &call.state.settings.maas_name;
+    let name = &name(call);
     let zone = store.get::<Zone>(SCOPE, "default");
     let domain = store.get::<Domain>(SCOPE, "0");
     let mut shown = json!({
@@ -175,5 +182,5 @@ async fn import_all(_call: Call) -> Answer {
 
 async fn import(call: Call) -> Answer {
     known(&call, "RackController")?;
-    Ok(Reply::Text(format!("Import of boot images started on {}", call.state.settings.maas_name)))
+    Ok(Reply::Text(format!("Import of boot images started on {}", name(&call))))
 }

@@ -91,7 +91,7 @@ fn handler(resource: &Resource, base: &str, name: &str, ops: &[&Op]) -> Value {
         .map(|op| {
             json!({
                 "name": op.name, "method": op.method.as_str(), "op": op.op, "restful": op.op.is_none(),
-                "doc": op.doc,
+                "doc": doc(op),
             })
         })
         .collect();
@@ -101,9 +101,31 @@ fn handler(resource: &Resource, base: &str, name: &str, ops: &[&Op]) -> Value {
     })
 }
 
+/// What is said of an operation, and its parameters one by one: MAAS's command line takes `name=value` only where it
+/// finds a `:param`.
+fn doc(op: &Op) -> String {
+    let named = op.doc.split('`').skip(1).step_by(2).filter(|name| !name.contains(' '));
+    let params: Vec<String> = named.map(|name| format!(":param {name}: see above")).collect();
+    let others = ":param others: those of MAAS, where they make sense here";
+    format!("{}\n\n{}\n{others}\n", op.doc, params.join("\n")).replace("\n\n\n", "\n\n")
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    /// MAAS's command line offers parameters by what is said of them.
+    #[test]
+    fn operations_say_their_parameters() {
+        let table = super::super::all();
+        let zones = table.iter().find(|resource| resource.name == "ZonesHandler").unwrap();
+        let create = zones.ops.iter().find(|op| op.name == "create").unwrap();
+        let said = super::doc(create);
+        assert!(said.contains("\n\n:param name: ") && said.contains("\n:param description: "), "{said}");
+        assert!(
+            table.iter().flat_map(|resource| &resource.ops).all(|op| super::doc(op).contains("\n:param "))
+        );
+    }
 
     /// Two rows for one path would hide each other.
     #[test]

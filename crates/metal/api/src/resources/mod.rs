@@ -1,19 +1,19 @@
 //! The resources, one module each; together they are the table of routes.
 
-pub mod account;
 mod controllers;
 pub mod describe;
+mod details;
+mod devices;
 mod events;
+mod hardware;
 mod images;
 mod machines;
+mod networks;
 mod nodes;
-mod others;
+mod outputs;
 mod results;
 mod scripts;
-mod settings;
-mod sshkeys;
 mod tags;
-mod users;
 mod zones;
 
 use api_call::route::Resource;
@@ -21,21 +21,21 @@ use api_call::route::Resource;
 /// Every resource.
 pub fn all() -> Vec<Resource> {
     [
-        account::resources(),
+        administration::resources(),
         controllers::resources(),
         describe::resources(),
+        devices::resources(),
         events::resources(),
+        hardware::resources(),
         images::resources(),
         machines::resources(),
         network::resources(),
         nodes::resources(),
-        others::resources(),
+        networks::resources(),
+        outputs::resources(),
         results::resources().into(),
         scripts::resources(),
-        settings::resources(),
-        sshkeys::resources(),
         tags::resources(),
-        users::resources(),
         zones::resources(),
     ]
     .into_iter()

@@ -1,10 +1,13 @@
 //! Nodes (here: machines), their interfaces and disks.
 
-use model::{Disk, Machine};
+use model::{Device, Disk, Machine, SCOPE};
 use serde_json::json;
 use store::Stored;
 
-use super::machines::{self, load};
+use super::{
+    details, devices,
+    machines::{self, Filter, load},
+};
 use api_call::{
     Answer, ApiError, Call, Reply,
     route::{Resource, named, restful},
@@ -21,12 +24,12 @@ pub fn resources() -> Vec<Resource> {
             path: "nodes/",
             params: &[],
             ops: vec![
-                restful!(GET, User, "Lists machines; filters as for machines.", machines::list),
+                restful!(GET, User, "Lists machines and devices; filters as for machines.", list),
                 named!(
                     GET,
                     "is_registered",
                     Anonymous,
-                    "Whether a machine has this `mac_address`.",
+                    "Whether a machine or device has this `mac_address`.",
                     machines::is_registered
                 ),
                 named!(POST, "set_zone", Admin, "Puts `nodes` in `zone`.", machines::set_zone),
@@ -37,8 +40,9 @@ pub fn resources() -> Vec<Resource> {
             path: "nodes/{system_id}/",
             params: NODE,
             ops: vec![
-                restful!(GET, User, "Reads a machine.", machines::read),
-                restful!(DELETE, User, "Deletes a machine.", machines::delete),
+                restful!(GET, User, "Reads a machine or device.", read),
+                restful!(DELETE, User, "Deletes a machine or device.", delete),
+                named!(GET, "details", User, "Probed hardware: lshw's XML, in BSON.", details::machine),
                 named!(
                     GET,
                     "power_parameters",
@@ -74,7 +78,6 @@ pub fn resources() -> Vec<Resource> {
             ("BcachesHandler", "nodes/{system_id}/bcaches/"),
             ("BcacheCacheSetsHandler", "nodes/{system_id}/bcache-cache-sets/"),
             ("VmfsDatastoresHandler", "nodes/{system_id}/vmfs-datastores/"),
-            ("NodeDevicesHandler", "nodes/{system_id}/devices/"),
         ]
         .map(|(name, path)| Resource {
             name,
@@ -84,6 +87,25 @@ pub fn resources() -> Vec<Resource> {
         }),
     );
     all
+}
+
+async fn list(call: Call) -> Answer {
+    let filter = Filter::parse(&call.query, &[], call.store())?;
+    let devices = devices::all(&call, |device| filter.takes_device(device));
+    Ok(Reply::Machines(machines::those(&call, |machine| filter.takes(machine)).and(devices)))
+}
+
+async fn read(call: Call) -> Answer {
+    if is_device(&call) { devices::read(call).await } else { machines::read(call).await }
+}
+
+async fn delete(call: Call) -> Answer {
+    if is_device(&call) { devices::delete(call).await } else { machines::delete(call).await }
+}
+
+/// Whether the call is about a device.
+fn is_device(call: &Call) -> bool {
+    call.store().get::<Device>(SCOPE, call.arg(0)).is_some()
 }
 
 async fn none(call: Call) -> Answer {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use model::{SCOPE, Tag};
+use model::{Device, SCOPE, Tag};
 use serde_json::{Value, json};
-use store::Stored;
+use store::{Batch, Stored};
 
+use super::{devices, machines};
 use api_call::{
     Answer, ApiError, Call, Faults, Reply,
-    edit::{admin_only, change_machines, edit, required},
+    edit::{admin_only, change_devices, change_machines, edit, required},
     route::{Resource, named, restful},
 };
 
@@ -32,9 +33,9 @@ pub fn resources() -> Vec<Resource> {
                 restful!(GET, User, "Reads a tag.", read),
                 restful!(PUT, User, "Changes a tag: `name`, `comment`, `definition`, `kernel_opts`.", update),
                 restful!(DELETE, User, "Deletes a tag, also from its machines.", delete),
-                named!(GET, "nodes", User, "Lists the nodes with this tag.", nodes),
-                named!(GET, "machines", User, "Lists the machines with this tag.", nodes),
-                named!(GET, "devices", User, "Lists the devices with this tag: none.", no_nodes),
+                named!(GET, "nodes", User, "Lists the machines and devices with this tag.", nodes),
+                named!(GET, "machines", User, "Lists the machines with this tag.", of_machines),
+                named!(GET, "devices", User, "Lists the devices with this tag.", of_devices),
                 named!(
                     GET,
                     "rack_controllers",
@@ -162,8 +163,8 @@ async fn update(call: Call) -> Answer {
         check_name(&call, &mut faults, name);
         faults.check()?;
         let batch = batch.delete::<Tag>(SCOPE, &seen.id, seen.version).create(SCOPE, name, &tag);
-        let batch = change_machines(&call, batch, |machine| {
-            for one in machine.tags.iter_mut().filter(|one| **one == seen.id) {
+        let batch = retag(&call, batch, |tags| {
+            for one in tags.iter_mut().filter(|one| **one == seen.id) {
                 name.clone_into(one);
             }
         });
@@ -177,19 +178,33 @@ async fn delete(call: Call) -> Answer {
     edit(&call, "tag.delete", |batch| {
         let seen = find(&call)?;
         let batch = batch.delete::<Tag>(SCOPE, &seen.id, seen.version);
-        Ok((
-            change_machines(&call, batch, |machine| machine.tags.retain(|tag| *tag != seen.id)),
-            Reply::NoContent,
-        ))
+        Ok((retag(&call, batch, |tags| tags.retain(|tag| *tag != seen.id)), Reply::NoContent))
     })
     .await
 }
 
+/// Changes the tags of machines and devices.
+fn retag(call: &Call, batch: Batch, change: impl Fn(&mut Vec<String>)) -> Batch {
+    let batch = change_devices(call, batch, |device| change(&mut device.tags));
+    change_machines(call, batch, |machine| change(&mut machine.tags))
+}
+
 async fn nodes(call: Call) -> Answer {
     let tag = find(&call)?;
-    let machines = call.state.machines.all().into_iter();
-    let tagged = machines.filter(|machine| machine.value.tags.contains(&tag.id)).collect();
-    Ok(Reply::Machines(render::Machines::new(tagged, render::Embedded::of(call.store()))))
+    let devices = devices::all(&call, |device| device.value.tags.contains(&tag.id));
+    let machines = machines::those(&call, |machine| machine.value.tags.contains(&tag.id));
+    Ok(Reply::Machines(machines.and(devices)))
+}
+
+async fn of_machines(call: Call) -> Answer {
+    let tag = find(&call)?;
+    Ok(Reply::Machines(machines::those(&call, |machine| machine.value.tags.contains(&tag.id))))
+}
+
+async fn of_devices(call: Call) -> Answer {
+    let tag = find(&call)?;
+    let tagged = devices::all(&call, |device| device.value.tags.contains(&tag.id));
+    Ok(Reply::Json(Value::Array(tagged)))
 }
 
 async fn no_nodes(call: Call) -> Answer {
@@ -207,11 +222,12 @@ async fn update_nodes(call: Call) -> Answer {
                 seen.value.definition
             )));
         }
+        let device = |id: &str| call.store().get::<Device>(SCOPE, id);
         let known = |name| {
             let mut ids: Vec<&str> = call.all(name).into_iter().flat_map(api_call::words).collect();
             ids.sort_unstable();
             ids.dedup();
-            ids.retain(|id| call.state.machines.get(id).is_some());
+            ids.retain(|id| call.state.machines.get(id).is_some() || device(id).is_some());
             ids
         };
         let (add, remove) = (known("add"), known("remove"));
@@ -219,18 +235,26 @@ async fn update_nodes(call: Call) -> Answer {
         let mut batch = batch.expect::<Tag>(SCOPE, &seen.id, seen.version);
         let touched: std::collections::BTreeSet<&str> = add.iter().chain(&remove).copied().collect();
         for system_id in touched {
-            let Some(old) = call.state.machines.get(system_id) else { continue };
-            let mut machine = old.value.clone();
-            if add.contains(&system_id) && !machine.tags.contains(&seen.id) {
-                machine.tags.push(seen.id.clone());
-                machine.tags.sort();
-            }
-            if remove.contains(&system_id) {
-                machine.tags.retain(|tag| *tag != seen.id);
-            }
-            if machine != old.value {
-                machine.updated = jiff::Timestamp::now();
-                batch = batch.update(SCOPE, system_id, old.version, &machine);
+            let change = |tags: &mut Vec<String>| {
+                if add.contains(&system_id) && !tags.contains(&seen.id) {
+                    tags.push(seen.id.clone());
+                    tags.sort();
+                }
+                if remove.contains(&system_id) {
+                    tags.retain(|tag| *tag != seen.id);
+                }
+            };
+            if let Some(old) = call.state.machines.get(system_id) {
+                let mut machine = old.value.clone();
+                change(&mut machine.tags);
+                if machine != old.value {
+                    machine.updated = jiff::Timestamp::now();
+                    batch = batch.update(SCOPE, system_id, old.version, &machine);
+                }
+            } else if let Some(old) = device(system_id) {
+                let mut device = old.value.clone();
+                change(&mut device.tags);
+                batch = batch.update(SCOPE, system_id, old.version, &device);
             }
         }
         Ok((batch, Reply::Json(json!({"added": add.len(), "removed": remove.len()}))))

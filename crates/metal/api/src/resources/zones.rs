@@ -6,7 +6,7 @@ use store::Stored;
 
 use api_call::{
     Answer, ApiError, Call, Faults, Reply,
-    edit::{admin_only, change_machines, check_name, edit, numbered, required},
+    edit::{admin_only, change_devices, change_machines, check_name, edit, numbered, required},
     route::{Resource, restful},
 };
 use render::network;
@@ -141,6 +141,11 @@ async fn delete_zone(call: Call) -> Answer {
 }
 
 fn move_to_zone(call: &Call, batch: store::Batch, from: &str, to: &str) -> store::Batch {
+    let batch = change_devices(call, batch, |device| {
+        if device.zone == from {
+            to.clone_into(&mut device.zone);
+        }
+    });
     change_machines(call, batch, |machine: &mut Machine| {
         if machine.zone == from {
             to.clone_into(&mut machine.zone);

@@ -39,6 +39,8 @@ fn subnet(number: u64, vlan: u64, gateway: Option<&str>) -> (u64, Subnet) {
         dns_servers: Vec::new(),
         managed: true,
         allow_dns: true,
+        allow_proxy: true,
+        rdns_mode: 2,
     };
     (number, subnet)
 }

@@ -5,6 +5,7 @@ mod figures;
 mod full;
 mod hostile;
 mod kill;
+mod libmaas;
 mod life;
 mod luck;
 mod node;

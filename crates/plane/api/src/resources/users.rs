@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use plane_client::v1;
-use plane_model::{ApiKey, PLANE, Password, Project, Rights, Role, User, claim, new_uid};
+use plane_model::{ApiKey, PLANE, Password, Project, Rights, Role, SHORTEST_PASSWORD, User, claim, new_uid};
 use secrets::Secret;
 use serde::{Deserialize, Serialize};
 use store::{Batch, Stored};
@@ -285,7 +285,7 @@ fn last_administrator(
 
 /// Hashes a password, at most two at a time.
 async fn hashed(call: &Call, password: Secret) -> Result<Password, ApiError> {
-    let made = hashing(call, move || Password::hash(&password)).await;
+    let made = hashing(call, move || Password::hash(&password, SHORTEST_PASSWORD)).await;
     let made = made.ok_or_else(|| ApiError::unavailable("HashingUnavailable", "try again"))?;
     made.map_err(|error| ApiError::bad(error.to_string()))
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use lifecycle::Status;
-use model::{Domain, Machine, Nic, SCOPE};
+use model::{Device, Domain, Machine, Nic, SCOPE};
 use store::{Store, Stored};
 
 use super::{life, power::power, shown};
@@ -78,7 +78,8 @@ fn check(call: &Call) -> Result<Machine, ApiError> {
     Ok(machine)
 }
 
-fn nics(call: &Call, faults: &mut Faults) -> Vec<Nic> {
+/// NICs with the MAC addresses that were sent.
+pub fn nics(call: &Call, faults: &mut Faults) -> Vec<Nic> {
     let sent: Vec<&str> = call
         .all("mac_addresses")
         .into_iter()
@@ -94,11 +95,10 @@ fn nics(call: &Call, faults: &mut Faults) -> Vec<Nic> {
             faults.add("mac_addresses", format!("'{text}' is not a valid MAC address."));
             continue;
         };
-        if let Some(holder) = call.state.machines.by_mac(&mac) {
-            faults.add(
-                "mac_addresses",
-                format!("MAC address {mac} already in use on {}.", holder.value.hostname),
-            );
+        let machine = call.state.machines.by_mac(&mac).map(|machine| machine.value.hostname.clone());
+        let device = || Device::by_mac(call.store(), &mac).map(|device| device.value.hostname.clone());
+        if let Some(holder) = machine.or_else(device) {
+            faults.add("mac_addresses", format!("MAC address {mac} already in use on {holder}."));
         } else if !nics.iter().any(|nic| nic.mac == mac) {
             let name = format!("eth{}", nics.len());
             nics.push(Nic { boot: nics.is_empty(), ..Nic::physical(0, &name, &mac) });

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use lifecycle::Status;
-use model::{Domain, Fabric, Machine, Pool, SCOPE, Space, Subnet, Tag, Vlan, Zone};
+use model::{Device, Domain, Fabric, Machine, Pool, SCOPE, Space, Subnet, Tag, Vlan, Zone};
 use store::{Store, Stored};
 
 use api_call::{ApiError, Faults, Params, mac};
@@ -53,6 +53,17 @@ impl Filter {
     /// Whether a machine is meant.
     pub fn takes(&self, machine: &Stored<Machine>) -> bool {
         self.tests.iter().all(|test| test(&machine.id, &machine.value))
+    }
+
+    /// Whether a device is meant: what only machines have is as with a new one.
+    pub fn takes_device(&self, device: &Stored<Device>) -> bool {
+        let mut likeness = Machine::new(device.value.hostname.clone(), device.value.created);
+        likeness.domain = device.value.domain;
+        likeness.zone.clone_from(&device.value.zone);
+        likeness.owner.clone_from(&device.value.owner);
+        likeness.tags.clone_from(&device.value.tags);
+        likeness.nics.clone_from(&device.value.nics);
+        self.tests.iter().all(|test| test(&device.id, &likeness))
     }
 }
 

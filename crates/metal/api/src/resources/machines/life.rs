@@ -261,7 +261,7 @@ pub async fn set_workload_annotations(call: Call) -> Answer {
 }
 
 /// Sets what was sent; an empty value removes.
-fn set(call: &Call, pairs: &mut BTreeMap<String, String>) {
+pub fn set(call: &Call, pairs: &mut BTreeMap<String, String>) {
     for param in &call.form {
         match param.text.as_deref() {
             Some(text) if !text.is_empty() => drop(pairs.insert(param.name.clone(), text.to_owned())),

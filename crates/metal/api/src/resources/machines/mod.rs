@@ -1,7 +1,8 @@
 //! Machines.
 
 mod allocate;
-mod create;
+mod clone;
+pub mod create;
 pub mod filter;
 mod life;
 mod power;
@@ -14,15 +15,17 @@ use serde_json::{Value, json};
 use store::Stored;
 
 pub use api_call::machine::load;
+
+use super::details;
 use api_call::{
     Answer, Call, Params, Reply,
     machine::{load_as_admin, load_own, shown, text, visible},
     route::{Op, Resource, named, restful},
 };
-use filter::Filter;
 use render::Embedded;
 
-pub use life::{power_parameters, refused};
+pub use filter::Filter;
+pub use life::{power_parameters, refused, set as set_pairs};
 pub use several::{is_registered, set_zone};
 pub use update::delete;
 
@@ -76,8 +79,8 @@ fn collection() -> Vec<Op> {
             several::accept_all
         ),
         named!(POST, "set_zone", Admin, "Puts `nodes` in `zone`.", several::set_zone),
-        named!(POST, "add_chassis", Admin, "Not supported yet.", life::unsupported),
-        named!(POST, "clone", Admin, "Not supported yet.", life::unsupported),
+        named!(POST, "add_chassis", Admin, "Not here: machines announce themselves.", life::unsupported),
+        named!(POST, "clone", Admin, "Gives `destinations` the `interfaces` of `source`.", clone::clone),
         named!(
             GET,
             "list_allocated",
@@ -141,7 +144,7 @@ fn one() -> Vec<Op> {
             "Credentials of the installed system for the metadata service.",
             life::get_token
         ),
-        named!(GET, "details", User, "Not supported yet.", life::unsupported),
+        named!(GET, "details", User, "Probed hardware: lshw's XML, in BSON.", details::machine),
         named!(
             GET,
             "get_curtin_config",
@@ -237,8 +240,7 @@ fn unsupported() -> Vec<Op> {
     ]
 }
 
-/// Lists machines; `nodes/` does too.
-pub async fn list(call: Call) -> Answer {
+async fn list(call: Call) -> Answer {
     let filter = Filter::parse(&call.query, &[], call.store())?;
     Ok(some(&call, |machine| filter.takes(machine)))
 }
@@ -250,9 +252,14 @@ async fn list_allocated(call: Call) -> Answer {
 }
 
 fn some(call: &Call, wanted: impl Fn(&Stored<Machine>) -> bool) -> Reply {
+    Reply::Machines(those(call, wanted))
+}
+
+/// Machines that the caller sees, as a list.
+pub fn those(call: &Call, wanted: impl Fn(&Stored<Machine>) -> bool) -> render::Machines {
     let all = call.state.machines.all().into_iter();
     let shown = all.filter(|one| visible(call, &one.value) && wanted(one)).collect();
-    Reply::Machines(render::Machines::new(shown, Embedded::of(call.store())))
+    render::Machines::new(shown, Embedded::of(call.store()))
 }
 
 /// Reads a machine; `nodes/{system_id}/` does too.

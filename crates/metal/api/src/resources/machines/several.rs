@@ -125,7 +125,7 @@ pub async fn power_parameters(call: Call) -> Answer {
 pub async fn is_registered(call: Call) -> Answer {
     let mac =
         call.param("mac_address").ok_or_else(|| ApiError::Bad("No provided mac_address!".to_owned()))?;
-    let known = api_call::mac(mac).is_some_and(|mac| call.state.machines.by_mac(&mac).is_some());
+    let known = api_call::mac(mac).is_some_and(|mac| call.store().holder(SCOPE, "mac", &mac).is_some());
     Ok(Reply::Json(Value::Bool(known)))
 }
 

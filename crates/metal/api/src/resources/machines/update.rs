@@ -1,6 +1,6 @@
 //! Changing and deleting a machine.
 
-use model::{Machine, Pool, SCOPE, Zone};
+use model::{Hardware, Machine, Pool, SCOPE, Zone};
 use store::Batch;
 
 use super::{create, load_as_admin, power::power, shown};
@@ -125,6 +125,9 @@ pub async fn delete(call: Call) -> Answer {
             .chain(std::iter::once(("hostname", machine.hostname.clone())));
         for (namespace, name) in claims.filter(|(namespace, name)| held(namespace, name)) {
             batch = batch.unclaim(SCOPE, namespace, &name, id);
+        }
+        if let Some(hardware) = call.store().get::<Hardware>(SCOPE, id) {
+            batch = batch.delete::<Hardware>(SCOPE, id, hardware.version);
         }
         Ok((batch.delete::<Machine>(SCOPE, id, seen.version), ()))
     })

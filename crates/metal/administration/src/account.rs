@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use model::{ApiToken, SCOPE};
-use secrets::Secret;
+use model::{ApiToken, SCOPE, UserPassword};
+use secrets::{Password, Secret};
 use serde_json::{Value, json};
 use store::Stored;
 
@@ -47,10 +47,15 @@ async fn list(call: Call) -> Answer {
 
 async fn create(call: Call) -> Answer {
     let name = call.param("name").filter(|name| !name.is_empty()).unwrap_or(NAME);
-    let (token, key) = edit(&call, "account.create_token", |batch| {
+    Ok(Reply::Json(make(&call, call.user(), name).await?))
+}
+
+/// Makes an API key.
+async fn make(call: &Call, user: &str, name: &str) -> Result<Value, ApiError> {
+    let (token, key) = edit(call, "account.create_token", |batch| {
         let token = secrets::random_id(LETTERS, 18);
         let key = ApiToken {
-            user: call.user().to_owned(),
+            user: user.to_owned(),
             name: name.to_owned(),
             consumer: secrets::random_id(LETTERS, 18),
             secret: Secret::new(secrets::random_id(LETTERS, 32)),
@@ -59,9 +64,50 @@ async fn create(call: Call) -> Answer {
         Ok((batch.create(SCOPE, &token, &key), (token, key)))
     })
     .await?;
-    Ok(Reply::Json(json!({
-        "consumer_key": key.consumer, "name": key.name, "token_key": token, "token_secret": key.secret.expose(),
-    })))
+    Ok(parts(&token, &key))
+}
+
+fn parts(token: &str, key: &ApiToken) -> Value {
+    json!({
+        "consumer_key": key.consumer,
+        "name": key.name,
+        "token_key": token,
+        "token_secret": key.secret.expose(),
+    })
+}
+
+/// An API key for `username` and `password` (`/MAAS/accounts/authenticate/`): the user's oldest, or with `consumer`
+/// the one of that name, made if there is none.
+///
+/// # Errors
+/// [`ApiError::Forbidden`] if no user has this name and password.
+pub async fn authenticate(call: Call) -> Answer {
+    let sent = |name| call.form.get(name).unwrap_or_default();
+    let (name, password) = (sent("username").to_owned(), Secret::from(sent("password")));
+    let known = call.store().get::<UserPassword>(SCOPE, &name).map(|known| known.value.hash.clone());
+    let hashing = call.state.hashing.clone();
+    let place = hashing.acquire_owned().await.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+    let is = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        known.map_or_else(
+            || {
+                Password::is_not(&password);
+                false
+            },
+            |hash| hash.is(&password),
+        )
+    });
+    if !is.await.unwrap_or(false) {
+        return Err(ApiError::Forbidden(String::new()));
+    }
+    let consumer = call.form.get("consumer");
+    let mut keys = call.store().list::<ApiToken>(SCOPE);
+    keys.retain(|key| key.value.user == name && consumer.is_none_or(|consumer| key.value.name == consumer));
+    let shown = match keys.iter().min_by_key(|key| key.value.created) {
+        Some(key) => parts(&key.id, &key.value),
+        None => make(&call, &name, consumer.filter(|name| !name.is_empty()).unwrap_or(NAME)).await?,
+    };
+    Ok(Reply::PlainJson(shown))
 }
 
 async fn delete(call: Call) -> Answer {

@@ -7,6 +7,7 @@ use model::{SCOPE, SshKey};
 use serde_json::{Value, json};
 use store::Stored;
 
+use super::edited;
 use api_call::{
     Answer, ApiError, Call, Faults, Reply,
     edit::{edit, numbered, required},
@@ -90,7 +91,7 @@ async fn create(call: Call) -> Answer {
             faults.add("__all__", "This key has already been added for this user.");
         }
         faults.check()?;
-        let number = all.iter().filter_map(|key| key.id.parse::<u64>().ok()).max().unwrap_or(0) + 1;
+        let number = edited::next_id::<SshKey>(&call);
         let key = SshKey { user: call.user().to_owned(), key: line.to_owned() };
         let batch = batch.create(SCOPE, &number.to_string(), &key);
         Ok((batch, Reply::Created(json!({"id": number, "key": key.key}))))

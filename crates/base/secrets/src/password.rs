@@ -4,11 +4,10 @@ use argon2::{
     Argon2,
     password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString},
 };
-use secrets::{Secret, random_token};
 use serde::{Deserialize, Serialize};
 
-/// Fewer characters are refused.
-const SHORTEST: usize = 12;
+use crate::{Secret, random_token};
+
 /// More are refused: hashing them costs.
 const LONGEST: usize = 200;
 
@@ -21,22 +20,27 @@ pub struct Password(Secret);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
     /// Too short or too long.
-    #[error("a password has {SHORTEST} to {LONGEST} characters, this one {0}")]
-    Length(usize),
+    #[error("a password has {shortest} to {LONGEST} characters, this one {length}")]
+    Length {
+        /// Fewest characters that are taken.
+        shortest: usize,
+        /// Its characters.
+        length: usize,
+    },
     /// The library failed.
     #[error("the password could not be hashed")]
     Failed,
 }
 
 impl Password {
-    /// Hashes a password; takes some hundredths of a second and 19 MiB.
+    /// Hashes a password of so many characters at least; takes some hundredths of a second and 19 MiB.
     ///
     /// # Errors
     /// [`PasswordError`]
-    pub fn hash(password: &Secret) -> Result<Self, PasswordError> {
+    pub fn hash(password: &Secret, shortest: usize) -> Result<Self, PasswordError> {
         let length = password.expose().chars().count();
-        if !(SHORTEST..=LONGEST).contains(&length) {
-            return Err(PasswordError::Length(length));
+        if !(shortest..=LONGEST).contains(&length) {
+            return Err(PasswordError::Length { shortest, length });
         }
         let salt = SaltString::encode_b64(random_token(16).as_bytes()).map_err(|_| PasswordError::Failed)?;
         let hash = Argon2::default().hash_password(password.expose().as_bytes(), &salt);
@@ -51,9 +55,9 @@ impl Password {
     }
 
     /// Takes as long as [`Password::is`], where there is no password to compare with: nobody learns by the time which
-    /// addresses have an account.
+    /// names have an account.
     pub fn is_not(password: &Secret) {
-        let _ = Self::hash(&Secret::new("x".repeat(SHORTEST)));
+        let _ = Self::hash(&Secret::from("x"), 1);
         drop(password.clone());
     }
 }
@@ -65,16 +69,22 @@ mod tests {
     #[test]
     fn is_itself_and_nothing_else() {
         let password = Secret::from("correct horse battery");
-        let hash = Password::hash(&password).unwrap();
+        let hash = Password::hash(&password, 12).unwrap();
         assert!(hash.is(&password));
         assert!(!hash.is(&Secret::from("correct horse batterx")));
         assert!(!format!("{hash:?}").contains("argon2"));
-        assert_ne!(Password::hash(&password).unwrap(), hash, "no salt");
+        assert_ne!(Password::hash(&password, 12).unwrap(), hash, "no salt");
     }
 
     #[test]
     fn too_short_and_too_long_ones_are_refused() {
-        assert_eq!(Password::hash(&Secret::from("hunter2")), Err(PasswordError::Length(7)));
-        assert_eq!(Password::hash(&Secret::new("x".repeat(201))), Err(PasswordError::Length(201)));
+        assert_eq!(
+            Password::hash(&Secret::from("hunter2"), 12),
+            Err(PasswordError::Length { shortest: 12, length: 7 })
+        );
+        assert_eq!(
+            Password::hash(&Secret::new("x".repeat(201)), 1),
+            Err(PasswordError::Length { shortest: 1, length: 201 })
+        );
     }
 }
