@@ -175,3 +175,16 @@ pub fn is_true(text: &str) -> bool {
 pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty())
 }
+
+/// Bytes as MAAS reads them: a number, or one with a decimal suffix.
+pub fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let (digits, factor) = match text.chars().last()? {
+        'K' | 'k' => (text.get(..text.len() - 1)?, 1_000),
+        'M' | 'm' => (text.get(..text.len() - 1)?, 1_000_000),
+        'G' | 'g' => (text.get(..text.len() - 1)?, 1_000_000_000),
+        'T' | 't' => (text.get(..text.len() - 1)?, 1_000_000_000_000_u64),
+        _ => (text, 1),
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}

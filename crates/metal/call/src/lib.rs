@@ -12,10 +12,11 @@
 
 mod call;
 pub mod edit;
+pub mod machine;
 pub mod params;
 pub mod reply;
 pub mod route;
 
-pub use call::{Call, Caller, ConsoleLines, PowerControl, Settings, State, is_true, words};
+pub use call::{Call, Caller, ConsoleLines, PowerControl, Settings, State, bytes, is_true, words};
 pub use params::Params;
 pub use reply::{Answer, ApiError, Faults, Reply};

@@ -131,6 +131,7 @@ impl Agents {
                     model::absorb(machine, &hello.inventory, mac, vlan, || self.machines.next_number());
                     if matches!(machine.status, Status::New | Status::Commissioning) {
                         model::ops::link_boot_nic(&store, machine);
+                        model::lay_out(&self.machines, machine);
                     }
                     for nic in &machine.nics {
                         batch = batch.claim(SCOPE, "mac", &nic.mac, &id);

@@ -20,20 +20,20 @@ mod machines;
 mod network;
 pub mod ops;
 pub mod setup;
+mod storage;
 
 pub use access::{ApiToken, Setting, SshKey, User};
 pub use boot::{BootAttempt, Purpose};
 pub use event::{Event, Level};
 pub use image::{BootResource, ImageFile, ImageSet};
 pub use inventory::absorb;
-pub use machine::{
-    Credentials, Disk, HardwareInfo, Link, Machine, Nic, Power, ScriptResult, ScriptSet, Waiting,
-};
+pub use machine::{Credentials, HardwareInfo, Link, Machine, Nic, Power, ScriptResult, ScriptSet, Waiting};
 pub use machines::{ChangeError, Machines, next_id, pick_id};
 pub use network::{
     DnsRecord, DnsResource, Domain, Fabric, IpRange, Lease, Pool, RangeKind, ReservedAddress, Space, Subnet,
     Tag, Vlan, Zone,
 };
+pub use storage::{Fresh, default_layout, lay_out};
 
 /// The scope of a region's documents.
 pub const SCOPE: &str = "region";

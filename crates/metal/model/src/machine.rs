@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use agent_protocol::EraseMode;
+use disks::{Disk, Firmware, Plan, Storage};
 use jiff::Timestamp;
 use lifecycle::{Flow, Signal, Status};
 use reconcile::Timeline;
@@ -84,8 +85,9 @@ pub struct Machine {
     pub memory: u64,
     /// NICs.
     pub nics: Vec<Nic>,
-    /// Disks.
-    pub disks: Vec<Disk>,
+    /// Disks and what is on them; in documents of earlier versions a list of disks.
+    #[serde(alias = "disks", deserialize_with = "disks::read")]
+    pub storage: Storage,
     /// Vendor and model.
     pub hardware: HardwareInfo,
     /// Results of scripts by kind: commissioning, testing, installation.
@@ -175,31 +177,6 @@ pub struct Link {
     pub ip: Option<Ipv4Addr>,
 }
 
-/// A disk.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Disk {
-    /// Number, unique in the region.
-    pub number: u64,
-    /// Kernel name, such as `vda`.
-    pub name: String,
-    /// Model.
-    pub model: String,
-    /// Serial number.
-    pub serial: String,
-    /// Stable path where there is one.
-    pub id_path: String,
-    /// Bytes.
-    pub size: u64,
-    /// Bytes.
-    pub block_size: u32,
-    /// Such as `ssd`, `rotary`.
-    pub tags: Vec<String>,
-    /// Firmware version.
-    pub firmware: String,
-    /// Whether the system is installed here.
-    pub boot: bool,
-}
-
 /// Vendor and model; `Unknown` where not told. Keys are those of MAAS's `hardware_info`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct HardwareInfo(pub BTreeMap<String, String>);
@@ -275,7 +252,7 @@ impl Machine {
             cpu_speed: 0,
             memory: 0,
             nics: Vec::new(),
-            disks: Vec::new(),
+            storage: Storage { plan: Plan::Due, ..Storage::default() },
             hardware: HardwareInfo::default(),
             results: Vec::new(),
             created: now,
@@ -330,16 +307,22 @@ impl Machine {
         self.nics.iter().find(|nic| nic.boot).or_else(|| self.nics.first())
     }
 
-    /// The disk that the system is installed on: the marked one, or the first that is large enough.
+    /// The disk that the system is installed on: the marked one, or the first.
     pub fn boot_disk(&self) -> Option<&Disk> {
-        self.disks.iter().find(|disk| disk.boot).or_else(|| self.disks.first())
+        self.storage.boot_disk()
     }
 
-    /// The highest number of its NICs, their links and its disks.
+    /// How it starts.
+    pub fn firmware(&self) -> Firmware {
+        let uefi = self.boot_method.as_deref() == Some("uefi") || self.architecture.starts_with("arm64/");
+        if uefi { Firmware::Uefi } else { Firmware::Bios }
+    }
+
+    /// The highest number of its NICs, their links and its storage.
     pub(crate) fn highest_number(&self) -> u64 {
         let links = self.nics.iter().flat_map(|nic| &nic.links).map(|link| link.number);
         let nics = self.nics.iter().map(|nic| nic.number);
-        links.chain(nics).chain(self.disks.iter().map(|disk| disk.number)).max().unwrap_or(0)
+        links.chain(nics).max().unwrap_or(0).max(self.storage.highest_number())
     }
 
     /// The address of the boot interface.

@@ -20,7 +20,7 @@ pub mod network;
 mod object;
 pub mod script;
 
-pub use disk::disk;
+pub use disk::{cache_set, device, group, partition};
 pub use embedded::Embedded;
 pub use interface::interface;
 pub use list::Machines;

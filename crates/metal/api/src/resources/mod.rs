@@ -32,6 +32,7 @@ pub fn all() -> Vec<Resource> {
         scripts::resources(),
         settings::resources(),
         sshkeys::resources(),
+        storage::resources(),
         tags::resources(),
         users::resources(),
         zones::resources(),

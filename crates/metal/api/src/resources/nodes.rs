@@ -1,8 +1,7 @@
-//! Nodes (here: machines), their interfaces, disks and script results.
+//! Nodes (here: machines), their interfaces and script results.
 
-use model::{Disk, Machine, ScriptSet};
+use model::{Machine, ScriptSet};
 use serde_json::{Value, json};
-use store::Stored;
 
 use super::machines::{self, load};
 use api_call::{
@@ -10,7 +9,7 @@ use api_call::{
     route::{Resource, named, restful},
 };
 use render::{
-    Embedded, disk, interface,
+    Embedded, interface,
     script::{newest, script_set},
 };
 
@@ -63,42 +62,14 @@ pub fn resources() -> Vec<Resource> {
             params: &["system_id", "id"],
             ops: vec![restful!(GET, User, "Reads an interface, by number or name.", one_interface)],
         },
-        Resource {
-            name: "BlockDevicesHandler",
-            path: "nodes/{system_id}/blockdevices/",
-            params: NODE,
-            ops: vec![restful!(GET, User, "Lists the disks of a machine.", disks)],
-        },
-        Resource {
-            name: "BlockDeviceHandler",
-            path: "nodes/{system_id}/blockdevices/{id}/",
-            params: &["system_id", "id"],
-            ops: vec![restful!(GET, User, "Reads a disk, by number or name.", one_disk)],
-        },
-        Resource {
-            name: "PartitionsHandler",
-            path: "nodes/{system_id}/blockdevices/{device_id}/partitions/",
-            params: &["system_id", "device_id"],
-            ops: vec![restful!(GET, User, "Lists partitions: none, images are written whole.", partitions)],
-        },
     ];
     all.extend(result_resources());
-    all.extend(
-        [
-            ("VolumeGroupsHandler", "nodes/{system_id}/volume-groups/"),
-            ("RaidsHandler", "nodes/{system_id}/raids/"),
-            ("BcachesHandler", "nodes/{system_id}/bcaches/"),
-            ("BcacheCacheSetsHandler", "nodes/{system_id}/bcache-cache-sets/"),
-            ("VmfsDatastoresHandler", "nodes/{system_id}/vmfs-datastores/"),
-            ("NodeDevicesHandler", "nodes/{system_id}/devices/"),
-        ]
-        .map(|(name, path)| Resource {
-            name,
-            path,
-            params: NODE,
-            ops: vec![restful!(GET, User, "Lists none: this is not supported yet.", none)],
-        }),
-    );
+    all.push(Resource {
+        name: "NodeDevicesHandler",
+        path: "nodes/{system_id}/devices/",
+        params: NODE,
+        ops: vec![restful!(GET, User, "Lists none: this is not supported yet.", none)],
+    });
     all
 }
 
@@ -152,31 +123,6 @@ async fn one_interface(call: Call) -> Answer {
         .find(|nic| nic.number.to_string() == call.arg(1) || nic.name == call.arg(1))
         .ok_or_else(|| ApiError::NotFound("Interface".to_owned()))?;
     Ok(Reply::Json(json!(interface(&machine.id, nic, &Embedded::of(call.store())))))
-}
-
-async fn disks(call: Call) -> Answer {
-    let machine = load(&call)?;
-    Ok(Reply::Json(machine.value.disks.iter().map(|one| json!(disk(&machine.id, one))).collect()))
-}
-
-async fn one_disk(call: Call) -> Answer {
-    let machine = load(&call)?;
-    Ok(Reply::Json(json!(disk(&machine.id, find_disk(&call, &machine)?))))
-}
-
-async fn partitions(call: Call) -> Answer {
-    let machine = load(&call)?;
-    find_disk(&call, &machine)?;
-    Ok(Reply::Json(json!([])))
-}
-
-fn find_disk<'m>(call: &Call, machine: &'m Stored<Machine>) -> Result<&'m Disk, ApiError> {
-    machine
-        .value
-        .disks
-        .iter()
-        .find(|disk| disk.number.to_string() == call.arg(1) || disk.name == call.arg(1))
-        .ok_or_else(|| ApiError::NotFound("BlockDevice".to_owned()))
 }
 
 /// Kinds of results by the names that clients use.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use disks::Plan;
 use jiff::Timestamp;
 use lifecycle::Status;
 use model::{Domain, Machine, Nic, Power, SCOPE};
@@ -57,6 +58,9 @@ pub async fn create(call: Call) -> Answer {
 fn check(call: &Call) -> Result<Machine, ApiError> {
     let mut faults = Faults::default();
     let mut machine = Machine::new(String::new(), Timestamp::now());
+    if call.flag("skip_storage") {
+        machine.storage.plan = Plan::Image;
+    }
     machine.boot_method = None;
     match call.param("architecture").filter(|text| !text.is_empty()) {
         Some(text) => match architecture(text) {

@@ -8,20 +8,20 @@ mod several;
 mod storage;
 mod update;
 
-use std::sync::Arc;
-
-use bytes::Bytes;
 use model::Machine;
 use serde_json::{Value, json};
 use store::Stored;
 
 use api_call::{
-    Answer, ApiError, Call, Params, Reply,
+    Answer, Call, Params, Reply,
+    machine::{text, visible},
     route::{Op, Resource, named, restful},
 };
 use filter::Filter;
 use render::Embedded;
 
+pub use api_call::machine::load;
+use api_call::machine::{load_as_admin, load_own, shown};
 pub use life::power_parameters;
 pub use several::{is_registered, set_zone};
 pub use update::delete;
@@ -192,14 +192,8 @@ fn one() -> Vec<Op> {
             "Sets key-value pairs; an empty value removes.",
             life::set_workload_annotations
         ),
-        named!(
-            POST,
-            "set_storage_layout",
-            User,
-            "`flat` is the only one: images are written whole.",
-            life::set_storage_layout
-        ),
     ];
+    ops.extend(::storage::machine_ops());
     ops.extend(unsupported());
     ops
 }
@@ -211,11 +205,7 @@ fn unsupported() -> Vec<Op> {
         named!(POST, "rescue_mode", User, "Not supported yet.", life::unsupported),
         named!(POST, "exit_rescue_mode", User, "Not supported yet.", life::unsupported),
         named!(POST, "clear_default_gateways", User, "Not supported yet.", life::unsupported),
-        named!(POST, "mount_special", User, "Not supported yet.", life::unsupported),
-        named!(POST, "unmount_special", User, "Not supported yet.", life::unsupported),
         named!(POST, "restore_networking_configuration", User, "Not supported yet.", life::unsupported),
-        named!(POST, "restore_storage_configuration", User, "Not supported yet.", life::unsupported),
-        named!(POST, "restore_default_configuration", User, "Not supported yet.", life::unsupported),
     ]
 }
 
@@ -248,52 +238,9 @@ async fn why(call: Call) -> Answer {
     Ok(Reply::Json(render::why(&machine.id, &machine.value)))
 }
 
-/// The machine that the first capture of the path names.
-///
-/// # Errors
-/// [`ApiError::NotFound`]; [`ApiError::Forbidden`] if it is somebody else's.
-pub fn load(call: &Call) -> Result<Arc<Stored<Machine>>, ApiError> {
-    let machine =
-        call.state.machines.get(call.arg(0)).ok_or_else(|| ApiError::NotFound("Machine".to_owned()))?;
-    if visible(call, &machine.value) { Ok(machine) } else { Err(ApiError::Forbidden(String::new())) }
-}
-
-/// The machine, if the caller may change it: it has it, or is an administrator.
-fn load_own(call: &Call) -> Result<Arc<Stored<Machine>>, ApiError> {
-    let machine = load(call)?;
-    if call.admin() || machine.value.owner.as_deref() == Some(call.user()) {
-        Ok(machine)
-    } else {
-        Err(ApiError::Forbidden(String::new()))
-    }
-}
-
-/// The machine, if the caller is an administrator.
-fn load_as_admin(call: &Call) -> Result<Arc<Stored<Machine>>, ApiError> {
-    let machine = load(call)?;
-    if call.admin() { Ok(machine) } else { Err(ApiError::Forbidden(String::new())) }
-}
-
-/// Users see machines that are free or theirs.
-fn visible(call: &Call, machine: &Machine) -> bool {
-    call.admin() || machine.owner.as_deref().is_none_or(|owner| owner == call.user())
-}
-
-fn shown(call: &Call, machine: &Stored<Machine>) -> Reply {
-    Reply::RawJson(Bytes::from(text(call, machine)))
-}
-
 /// The machine, where more is added to it.
 fn rendered(call: &Call, machine: &Stored<Machine>) -> Value {
     serde_json::from_slice(&text(call, machine)).unwrap_or_default()
-}
-
-fn text(call: &Call, machine: &Stored<Machine>) -> Vec<u8> {
-    let mut text = Vec::new();
-    match render::machine(&mut text, &machine.id, &machine.value, &Embedded::of(call.store())) {
-        Ok(()) => text,
-        Err(_) => b"null".to_vec(),
-    }
 }
 
 /// Texts of a form as a JSON object, for extensions of an answer.
