@@ -159,7 +159,7 @@ impl Storage {
             for &number in &choice.numbers {
                 let refuse = || Refusal::choice(choice.field, number);
                 let block = self.block(number).filter(|block| choice.place.has(*block)).ok_or_else(refuse)?;
-                if block.usage() != Some(&Use::Free) || self.goes_round(block, choice.role, of) {
+                if block.usage() != Some(&Use::Free) {
                     return Err(refuse());
                 }
                 let number = if choice.place == Place::Device && self.boots_from(number) {
@@ -168,28 +168,36 @@ impl Storage {
                     number
                 };
                 self.put(number, Use::Member(Member { role: choice.role, of, uuid: ids.uuid() }))?;
+                if !self.acyclic() {
+                    return Err(refuse());
+                }
             }
         }
         Ok(())
     }
 
-    /// Whether something would lie on itself if `block` were part of `of`. A cache set lies on no bcache at all, so
-    /// that it does not matter which bcache uses it.
-    fn goes_round(&self, block: Block<'_>, role: Role, of: u64) -> bool {
-        self.lies_on(block, &|group| match role {
-            Role::Cache => matches!(group.kind, Kind::Bcache { .. }),
-            _ => group.number == of,
-        })
-    }
-
-    /// Whether something is made up by such a group, through however many others.
-    fn lies_on(&self, block: Block<'_>, such: &dyn Fn(&Group) -> bool) -> bool {
-        let (Block::Device(device) | Block::Partition(device, _)) = block;
-        match device {
-            Device::Disk(_) => false,
-            Device::Volume(volume) => {
-                self.group(volume.of).is_some_and(such)
-                    || self.members(volume.of).any(|(block, _)| self.lies_on(block, such))
+    /// Whether nothing lies on itself, through however many others: every group can be made after what it needs.
+    fn acyclic(&self) -> bool {
+        let mut made: Vec<u64> = Vec::new();
+        let there = |block: Block<'_>, made: &[u64]| {
+            let (Block::Device(device) | Block::Partition(device, _)) = block;
+            match device {
+                Device::Disk(_) => true,
+                Device::Volume(volume) => made.contains(&volume.of),
+            }
+        };
+        loop {
+            let possible = |group: &&Group| {
+                let set = match group.kind {
+                    Kind::Bcache { cache_set, .. } => Some(cache_set),
+                    _ => None,
+                };
+                let needed = std::iter::once(group.number).chain(set).flat_map(|of| self.members(of));
+                !made.contains(&group.number) && needed.into_iter().all(|(block, _)| there(block, &made))
+            };
+            match self.groups.iter().find(possible) {
+                Some(group) => made.push(group.number),
+                None => return made.len() == self.groups.len(),
             }
         }
     }
@@ -298,6 +306,9 @@ impl Storage {
             for group in storage.groups.iter_mut().filter(|group| group.number == number) {
                 group.uuid = named.uuid.unwrap_or(group.uuid);
                 group.kind = kind;
+            }
+            if !storage.acyclic() {
+                return Err(Refusal::all("It cannot be a part of itself."));
             }
             storage.give_back(remove, number)?;
             storage.take(add, number, ids)?;

@@ -163,3 +163,21 @@ fn one_above_the_other() {
     assert!(storage.change_group(vg, Named::default(), kind, &round, &[], ids).is_err());
     assert!(storage.remove_group(array).is_err() && storage.remove_device(2).is_err());
 }
+
+/// A volume group would lie on a bcache whose cache lies on that volume group.
+#[test]
+fn nothing_lies_on_itself() {
+    let (mut storage, mut ids) = (machine(&[20 * GB, 10 * GB, 10 * GB]), Counter(100));
+    let ids = &mut ids;
+    let named = |name: &str| Named { name: Some(name.to_owned()), uuid: None };
+    let vg = storage.add_volume_group(named("vg"), &[devices(Role::PhysicalVolume, &[2])], ids).unwrap();
+    let lv = storage.add_logical_volume(vg, named("cache"), None, ids).unwrap();
+    let set = storage.add_cache_set(&[devices(Role::Cache, &[lv])], ids).unwrap();
+    let of = [devices(Role::Backing, &[3])];
+    let bcache = storage.add_bcache(set, CacheMode::Writeback, Named::default(), &of, ids).unwrap();
+    let bcache = storage.volumes_of(bcache).next().unwrap().number;
+    let before = storage.clone();
+    let (kind, add) = (storage.group(vg).unwrap().kind, [devices(Role::PhysicalVolume, &[bcache])]);
+    assert!(storage.change_group(vg, Named::default(), kind, &add, &[], ids).is_err());
+    assert_eq!(storage, before);
+}
