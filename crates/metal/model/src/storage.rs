@@ -69,7 +69,8 @@ mod tests {
     async fn a_machine_that_is_due_is_laid_out_once() {
         let machines = Machines::new(store::Store::in_memory().await);
         let mut machine = Machine::new("m".to_owned(), Timestamp::UNIX_EPOCH);
-        let disk = Disk { number: machines.next_number(), name: "vda".to_owned(), size: 8 << 30, ..Disk::default() };
+        let disk =
+            Disk { number: machines.next_number(), name: "vda".to_owned(), size: 8 << 30, ..Disk::default() };
         machine.storage.disks = vec![disk];
         lay_out(&machines, &mut machine);
         let first = machine.clone();
