@@ -120,9 +120,13 @@ pub fn inventory(bytes: &[u8]) {
         .nics
         .iter()
         .map(|nic| nic.number)
-        .chain(machine.disks.iter().map(|disk| disk.number))
+        .chain(machine.storage.disks.iter().map(|disk| disk.number))
         .collect();
-    assert_eq!(numbers.len(), machine.nics.len() + machine.disks.len(), "each has a number of its own");
+    assert_eq!(
+        numbers.len(),
+        machine.nics.len() + machine.storage.disks.len(),
+        "each has a number of its own"
+    );
 }
 
 /// What the region tells the agent to do.

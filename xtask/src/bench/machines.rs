@@ -7,9 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use disks::{Content, Disk};
 use jiff::Timestamp;
 use lifecycle::Status;
-use model::{Disk, Link, LinkMode, Machine, Nic, Power, SCOPE, setup::AdminKey};
+use model::{Link, LinkMode, Machine, Machines, Nic, Power, SCOPE, setup::AdminKey};
 use reqwest::{Client, header::AUTHORIZATION};
 use store::{Batch, Store};
 
@@ -111,12 +112,13 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
 }
 
 async fn fill(store: &Store, count: u32) -> Result<()> {
-    let now = Timestamp::now();
+    let (now, machines) = (Timestamp::now(), Machines::new(store.clone()));
     for from in (0..count).step_by(BATCH as usize) {
         let mut batch = Batch::new("bench", "machine.fill");
         for n in from..count.min(from + BATCH) {
             let id = format!("{n:06}");
-            let machine = machine(n, now);
+            let mut machine = machine(n, now);
+            model::lay_out(&machines, &mut machine);
             batch = batch.claim(SCOPE, "hostname", &machine.hostname, &id);
             for nic in &machine.nics {
                 batch = batch.claim(SCOPE, "mac", &nic.mac, &id);
@@ -138,7 +140,7 @@ fn machine(n: u32, now: Timestamp) -> Machine {
     (machine.cpu_count, machine.cpu_speed, machine.memory) = (64, 3200, 262_144);
     machine.tags = ["rack-a", "nvme", "sriov"].map(str::to_owned).to_vec();
     machine.nics = (0..NICS).map(|i| nic(n, i)).collect();
-    machine.disks = (0..DISKS).map(|i| disk(n, i)).collect();
+    machine.storage.disks = (0..DISKS).map(|i| disk(n, i)).collect();
     machine
 }
 
@@ -176,5 +178,6 @@ fn disk(n: u32, i: u32) -> Disk {
         tags: vec!["ssd".to_owned()],
         firmware: "GDC5602Q".to_owned(),
         boot: i == 0,
+        content: Content::default(),
     }
 }

@@ -7,6 +7,7 @@
 mod common;
 
 use common::{Region, plaintext, region, signed};
+use disks::Disk;
 use http::header;
 use jiff::Timestamp;
 use lifecycle::Status;
@@ -41,7 +42,6 @@ const EXCEPTIONS: &[(&str, u16, &str)] = &[
     ("GET_machines__pod_type=lxd", 200, "no pods here"),
     ("GET_machines__simple_status=ready", 200, "MAAS fails with an internal error"),
     ("GET_nodes_ID_blockdevices_ID_partitions", 200, "MAAS fails with an internal error"),
-    ("GET_nodes_ID_raids", 200, "no RAIDs here"),
     ("life016_power_on_allocated", 200, "the machine's network is set up at deployment"),
     ("life018_deploy", 0, "here it deploys: see life_afterdeploy"),
     ("life019_after_deploy", 0, "follows"),
@@ -52,7 +52,6 @@ const EXCEPTIONS: &[(&str, u16, &str)] = &[
     ("life_deploy001_mark_broken_unowned", 0, "administrators may"),
     ("life035_mark_broken", 0, "administrators may"),
     ("life041_rescue_mode", 0, "recorded without a rack"),
-    ("life_deploy003_set_storage_layout_lvm", 501, "not supported yet"),
     ("life_afterdeploy018_power_on_allocated", 409, "here it is Releasing, there it was New already"),
     ("life_afterdeploy019_release_collection", 200, "here it is Releasing, there it was New already"),
 ];
@@ -277,12 +276,19 @@ async fn recorded_region() -> Region {
         machine.nics[0].number = 89;
         mac.clone_into(&mut machine.nics[0].mac);
         machine.nics[0].links.push(Link { number: 1, mode: LinkMode::Auto, subnet: Some(1), ip: None });
-        machine.disks[0].number = 80;
+        machine.storage.disks[0].number = 80;
+        let others = [(82, "sdb"), (83, "sdc"), (84, "sdd")];
+        machine.storage.disks.extend(others.map(|(number, name)| {
+            let one = &machine.storage.disks[0];
+            Disk { number, name: name.to_owned(), boot: false, ..one.clone() }
+        }));
         machine.cpu_count = 8;
         machine.memory = 8192;
         machine.results = vec![set(43, Stage::Commissioning), set(44, Stage::Testing)];
     })
     .await;
+    let raid = "level=raid-1&block_devices=82,83&spare_devices=84";
+    region.call("admin", "POST", "/nodes/8x8q3x/raids/", Some(raid)).await.ok();
     let inventory = json!({"resources": {
         "pci": {"devices": [{"pci_address": "0000:01:00.0", "vendor_id": "1234", "product_id": "5678"}]},
         "network": {"cards": [{"pci_address": "0000:01:00.0", "ports": [{"address": mac}]}]},

@@ -191,3 +191,16 @@ pub fn mac(text: &str) -> Option<String> {
         && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()));
     good.then_some(text)
 }
+
+/// Bytes as MAAS reads them: a number, or one with a decimal suffix.
+pub fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let (digits, factor) = match text.chars().last()? {
+        'K' | 'k' => (text.get(..text.len() - 1)?, 1_000),
+        'M' | 'm' => (text.get(..text.len() - 1)?, 1_000_000),
+        'G' | 'g' => (text.get(..text.len() - 1)?, 1_000_000_000),
+        'T' | 't' => (text.get(..text.len() - 1)?, 1_000_000_000_000_u64),
+        _ => (text, 1),
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}

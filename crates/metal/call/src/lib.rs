@@ -17,6 +17,6 @@ pub mod params;
 pub mod reply;
 pub mod route;
 
-pub use call::{Call, Caller, ConsoleLines, PowerControl, Settings, State, is_true, mac, words};
+pub use call::{Call, Caller, ConsoleLines, PowerControl, Settings, State, bytes, is_true, mac, words};
 pub use params::Params;
 pub use reply::{Answer, ApiError, Faults, Reply};

@@ -1,4 +1,4 @@
-//! The machine that a call names, and who may do what with it.
+//! The machine that a call is about: who may see it, who may change it, how it is answered.
 
 use std::sync::Arc;
 
@@ -25,20 +25,16 @@ pub fn load(call: &Call) -> Result<Arc<Stored<Machine>>, ApiError> {
 /// The machine, if the caller may change it: it has it, or is an administrator.
 ///
 /// # Errors
-/// [`ApiError::NotFound`], [`ApiError::Forbidden`].
+/// As [`load`].
 pub fn load_own(call: &Call) -> Result<Arc<Stored<Machine>>, ApiError> {
     let machine = load(call)?;
-    if call.admin() || machine.value.owner.as_deref() == Some(call.user()) {
-        Ok(machine)
-    } else {
-        Err(ApiError::Forbidden(String::new()))
-    }
+    if owns(call, &machine.value) { Ok(machine) } else { Err(ApiError::Forbidden(String::new())) }
 }
 
 /// The machine, if the caller is an administrator.
 ///
 /// # Errors
-/// [`ApiError::NotFound`], [`ApiError::Forbidden`].
+/// As [`load`].
 pub fn load_as_admin(call: &Call) -> Result<Arc<Stored<Machine>>, ApiError> {
     let machine = load(call)?;
     if call.admin() { Ok(machine) } else { Err(ApiError::Forbidden(String::new())) }
@@ -47,6 +43,11 @@ pub fn load_as_admin(call: &Call) -> Result<Arc<Stored<Machine>>, ApiError> {
 /// Users see machines that are free or theirs.
 pub fn visible(call: &Call, machine: &Machine) -> bool {
     call.admin() || machine.owner.as_deref().is_none_or(|owner| owner == call.user())
+}
+
+/// Whether the caller has the machine, or is an administrator.
+pub fn owns(call: &Call, machine: &Machine) -> bool {
+    call.admin() || machine.owner.as_deref() == Some(call.user())
 }
 
 /// The machine as an answer.

@@ -138,6 +138,7 @@ impl Agents {
                     batch = model::addresses::release_lost(&store, &id, &was, machine, batch);
                     if matches!(machine.status, Status::New | Status::Commissioning) {
                         model::ops::link_boot_nic(&store, machine);
+                        model::lay_out(&self.machines, machine);
                     }
                     for nic in &machine.nics {
                         batch = batch.claim(SCOPE, "mac", &nic.mac, &id);

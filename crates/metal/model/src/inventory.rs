@@ -4,9 +4,10 @@
 //! anything missing or odd is left at its default, sizes are bounded, nothing fails.
 #![allow(clippy::indexing_slicing, reason = "of a JSON value: what is missing reads as null")]
 
+use disks::{Content, Disk};
 use serde_json::Value;
 
-use crate::{Disk, Lasts, Machine, Nic, NicKind};
+use crate::{Lasts, Machine, Nic, NicKind};
 
 /// More NICs or disks than this are ignored.
 pub(crate) const LIMIT: usize = 512;
@@ -36,7 +37,8 @@ pub fn absorb(
         .unwrap_or(0);
     machine.memory = resources["memory"]["total"].as_u64().unwrap_or(0) / (1 << 20);
     machine.nics = nics(machine, resources, inventory, boot_mac, vlan, &mut number);
-    machine.disks = disks(machine, resources, &mut number);
+    let found = disks(machine, resources, &mut number);
+    machine.storage.found(found);
     hardware(machine, resources);
 }
 
@@ -112,7 +114,7 @@ fn disks(machine: &Machine, resources: &Value, number: &mut impl FnMut() -> u64)
         if name.is_empty() || again || disk["removable"] == true || disk["read_only"] == true {
             continue;
         }
-        let known = machine.disks.iter().find(|d| d.name == name);
+        let known = machine.storage.disks.iter().find(|d| d.name == name);
         let rotary = disk["rotational"] == true || small(&disk["rpm"]) > 0;
         found.push(Disk {
             number: known.map_or_else(&mut *number, |d| d.number),
@@ -124,13 +126,23 @@ fn disks(machine: &Machine, resources: &Value, number: &mut impl FnMut() -> u64)
             },
             size: disk["size"].as_u64().unwrap_or(0),
             block_size: disk["block_size"].as_u64().and_then(|b| u32::try_from(b).ok()).unwrap_or(512),
-            tags: vec![if rotary { "rotary" } else { "ssd" }.to_owned()],
+            tags: tags(known, if rotary { "rotary" } else { "ssd" }),
             firmware: text(&disk["firmware_version"]),
             boot: known.is_some_and(|d| d.boot),
+            content: Content::default(),
             name,
         });
     }
     found
+}
+
+/// How a disk stores, then what people said of it.
+fn tags(known: Option<&Disk>, stores: &str) -> Vec<String> {
+    let told = known
+        .into_iter()
+        .flat_map(|disk| &disk.tags)
+        .filter(|tag| !["rotary", "ssd"].contains(&tag.as_str()));
+    std::iter::once(stores.to_owned()).chain(told.cloned()).collect()
 }
 
 fn hardware(machine: &mut Machine, resources: &Value) {
@@ -204,9 +216,9 @@ mod tests {
         let first = machine.clone();
         absorb(&mut machine, &inventory, "52:54:00:00:00:01", Some(5001), &mut next);
         assert_eq!(machine, first);
-        assert_eq!((machine.memory, machine.cpu_count, machine.disks.len()), (1024, 2, 1));
+        assert_eq!((machine.memory, machine.cpu_count, machine.storage.disks.len()), (1024, 2, 1));
         absorb(&mut machine, &json!({"resources": 7}), "", None, &mut next);
-        assert!(machine.nics.is_empty() && machine.disks.is_empty());
+        assert!(machine.nics.is_empty() && machine.storage.disks.is_empty());
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod nic;
 pub mod ops;
 pub mod results;
 pub mod setup;
+mod storage;
 
 pub use access::{ApiToken, Setting, SshKey, User, UserPassword};
 pub use boot::{BootAttempt, Purpose};
@@ -38,7 +39,7 @@ pub use kept::{
     BootSource, BootSourceSelection, DhcpSnippet, Notification, PackageRepository, SnippetValue, SslKey,
     StoredFile,
 };
-pub use machine::{Credentials, Disk, HardwareInfo, Machine, Power, Waiting};
+pub use machine::{Credentials, HardwareInfo, Machine, Power, Waiting};
 pub use machines::{ChangeError, Machines, next_id, pick_id};
 pub use network::{
     ClearedDiscovery, DnsRecord, DnsResource, Domain, Fabric, IpRange, Lease, Pool, RangeKind,
@@ -49,6 +50,7 @@ pub use nic::{
     children,
 };
 pub use results::{ScriptOutput, ScriptResult, ScriptSet, Stage};
+pub use storage::{Fresh, default_layout, lay_out};
 
 /// The scope of a region's documents.
 pub const SCOPE: &str = "region";

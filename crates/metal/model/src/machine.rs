@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use agent_protocol::EraseMode;
+use disks::{Disk, Firmware, Plan, Storage};
 use jiff::Timestamp;
 use lifecycle::{Flow, Signal, Status};
 use reconcile::Timeline;
@@ -92,8 +93,9 @@ pub struct Machine {
     /// Number of the link whose subnet has the default route, where one was chosen.
     #[serde(default)]
     pub default_gateway: Option<u64>,
-    /// Disks.
-    pub disks: Vec<Disk>,
+    /// Disks and what is on them; in documents of earlier versions a list of disks.
+    #[serde(alias = "disks", deserialize_with = "disks::read")]
+    pub storage: Storage,
     /// Vendor and model.
     pub hardware: HardwareInfo,
     /// What scripts came to.
@@ -144,31 +146,6 @@ pub struct Power {
     pub parameters: BTreeMap<String, Secret>,
 }
 
-/// A disk.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Disk {
-    /// Number, unique in the region.
-    pub number: u64,
-    /// Kernel name, such as `vda`.
-    pub name: String,
-    /// Model.
-    pub model: String,
-    /// Serial number.
-    pub serial: String,
-    /// Stable path where there is one.
-    pub id_path: String,
-    /// Bytes.
-    pub size: u64,
-    /// Bytes.
-    pub block_size: u32,
-    /// Such as `ssd`, `rotary`.
-    pub tags: Vec<String>,
-    /// Firmware version.
-    pub firmware: String,
-    /// Whether the system is installed here.
-    pub boot: bool,
-}
-
 /// Vendor and model; `Unknown` where not told. Keys are those of MAAS's `hardware_info`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct HardwareInfo(pub BTreeMap<String, String>);
@@ -211,7 +188,7 @@ impl Machine {
             memory: 0,
             nics: Vec::new(),
             default_gateway: None,
-            disks: Vec::new(),
+            storage: Storage { plan: Plan::Due, ..Storage::default() },
             hardware: HardwareInfo::default(),
             results: Vec::new(),
             scripts: Wanted::default(),
@@ -292,16 +269,22 @@ impl Machine {
         self.timeline.begin(phase, now);
     }
 
-    /// The disk that the system is installed on: the marked one, or the first that is large enough.
+    /// The disk that the system is installed on: the marked one, or the first.
     pub fn boot_disk(&self) -> Option<&Disk> {
-        self.disks.iter().find(|disk| disk.boot).or_else(|| self.disks.first())
+        self.storage.boot_disk()
     }
 
-    /// The highest number of its NICs, their links and its disks.
+    /// How it starts.
+    pub fn firmware(&self) -> Firmware {
+        let uefi = self.boot_method.as_deref() == Some("uefi") || self.architecture.starts_with("arm64/");
+        if uefi { Firmware::Uefi } else { Firmware::Bios }
+    }
+
+    /// The highest number of its NICs, their links and its storage.
     pub(crate) fn highest_number(&self) -> u64 {
         let links = self.nics.iter().flat_map(|nic| &nic.links).map(|link| link.number);
         let nics = self.nics.iter().map(|nic| nic.number);
-        links.chain(nics).chain(self.disks.iter().map(|disk| disk.number)).max().unwrap_or(0)
+        links.chain(nics).max().unwrap_or(0).max(self.storage.highest_number())
     }
 
     /// The power state as the planner wants it.

@@ -129,6 +129,7 @@ impl Machines {
                         )));
                     }
                     allowed(actor, machine)?;
+                    machine.storage.installable().map_err(|why| OpError::State(why.to_string()))?;
                     machine.owner.get_or_insert_with(|| actor.user.clone());
                     if let Some(agent_name) = &wanted.agent_name {
                         agent_name.clone_into(&mut machine.agent_name);

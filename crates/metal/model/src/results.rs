@@ -417,7 +417,7 @@ impl Machine {
     }
 
     fn target(&self) -> Target {
-        let disks = self.disks.iter().map(|disk| {
+        let disks = self.storage.disks.iter().map(|disk| {
             BTreeMap::from([
                 ("name", disk.name.clone()),
                 ("path", format!("/dev/{}", disk.name)),
@@ -457,26 +457,16 @@ pub(crate) fn readable<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ScriptS
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Disk;
 
-    fn machine(disks: &[&str]) -> Machine {
+    fn machine(names: &[&str]) -> Machine {
         let mut machine = Machine::new("m".to_owned(), Timestamp::UNIX_EPOCH);
-        machine.disks = disks
-            .iter()
-            .zip(1..)
-            .map(|(name, number)| Disk {
-                number,
-                name: (*name).to_owned(),
-                model: String::new(),
-                serial: String::new(),
-                id_path: String::new(),
-                size: 1,
-                block_size: 512,
-                tags: Vec::new(),
-                firmware: String::new(),
-                boot: false,
-            })
-            .collect();
+        let disk = |(name, number): (&&str, u64)| disks::Disk {
+            number,
+            name: (*name).to_owned(),
+            size: 1,
+            ..disks::Disk::default()
+        };
+        machine.storage.disks = names.iter().zip(1..).map(disk).collect();
         machine
     }
 
@@ -498,7 +488,7 @@ mod tests {
         let wanted = Wanted::default();
         one.plan_scripts(Stage::Testing, &known(), &wanted, now).unwrap();
         assert_eq!(names(&one, Stage::Testing), ["bessemer-cpu", "bessemer-memory"]);
-        one.disks = machine(&["vda", "vdb"]).disks;
+        one.storage = machine(&["vda", "vdb"]).storage;
         let gone = one.plan_scripts(Stage::Testing, &known(), &wanted, now).unwrap();
         assert_eq!(gone.len(), 2);
         assert_eq!(

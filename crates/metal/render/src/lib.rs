@@ -24,7 +24,7 @@ mod object;
 pub mod script;
 
 pub use device::device;
-pub use disk::disk;
+pub use disk::{cache_set, device as block_device, group, partition};
 pub use embedded::Embedded;
 pub use interface::interface;
 pub use list::Machines;

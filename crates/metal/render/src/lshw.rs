@@ -2,7 +2,8 @@
 
 use std::io;
 
-use model::{Disk, Machine, Nic};
+use disks::Disk;
+use model::{Machine, Nic};
 use quick_xml::{Writer, events::BytesText};
 
 type Xml<'x> = Writer<&'x mut Vec<u8>>;
@@ -47,7 +48,12 @@ pub fn lshw(machine: &Machine) -> io::Result<Vec<u8>> {
                     })?;
                 }
                 machine.nics.iter().enumerate().try_for_each(|(number, nic)| network(xml, number, nic))?;
-                machine.disks.iter().enumerate().try_for_each(|(number, disk)| storage(xml, number, disk))
+                machine
+                    .storage
+                    .disks
+                    .iter()
+                    .enumerate()
+                    .try_for_each(|(number, disk)| storage(xml, number, disk))
             })
         })
     })?;

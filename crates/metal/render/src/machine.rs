@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::Ipv4Addr, ops::Range, ptr};
 
+use disks::{Kind, Storage};
 use model::{Domain, Machine, SCOPE, ScriptSet, Stage, Zone};
 use scripts::Outcome;
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -9,11 +10,11 @@ use serde_json::{Value, json, value::RawValue};
 use store::Store;
 
 use crate::{
-    disk,
+    disk::{device, special},
     each::Each,
     embedded::Embedded,
     interface, network,
-    object::{List, Object},
+    object::Object,
     script,
 };
 
@@ -56,20 +57,22 @@ pub fn machine(
     let interfaces = object.list("interface_set", interfaces)?;
     object.again("boot_interface", chosen(&interfaces, &machine.nics, machine.boot_nic()));
     object.members(&network(machine, embedded))?;
-    let disks =
-        object.list("physicalblockdevice_set", machine.disks.iter().map(|one| disk(system_id, one)))?;
-    object.again("blockdevice_set", Some(&disks.whole));
-    object.again("boot_disk", chosen(&disks, &machine.disks, machine.boot_disk()));
-    object.members(&storage(machine))?;
+    let devices = machine.storage.devices().map(|one| device(system_id, &machine.storage, one));
+    let devices = object.list("blockdevice_set", devices)?;
+    let (disks, volumes) = devices.split_at_checked(machine.storage.disks.len()).unwrap_or_default();
+    object.list_again("physicalblockdevice_set", disks);
+    object.list_again("virtualblockdevice_set", volumes);
+    object.again("boot_disk", chosen(disks, &machine.storage.disks, machine.boot_disk()));
+    object.members(&storage(system_id, &machine.storage))?;
     object.members(&Scripts(machine))?;
     object.end();
     Ok(())
 }
 
 /// Where `shown` has the one of `all` that is `wanted`.
-fn chosen<'s, T>(shown: &'s List, all: &[T], wanted: Option<&T>) -> Option<&'s Range<usize>> {
+fn chosen<'s, T>(shown: &'s [Range<usize>], all: &[T], wanted: Option<&T>) -> Option<&'s Range<usize>> {
     let at = all.iter().position(|one| wanted.is_some_and(|wanted| ptr::eq(one, wanted)))?;
-    shown.each.get(at)
+    shown.get(at)
 }
 
 /// The short form that an anonymous caller gets for the machine it announced.
@@ -308,28 +311,38 @@ fn network<'a>(machine: &'a Machine, embedded: &'a Embedded) -> impl Serialize +
 }
 
 #[derive(Serialize)]
-struct Blocks {
+struct Blocks<G, R, B, C, S> {
     storage: f64,
-    virtualblockdevice_set: [(); 0],
-    volume_groups: [(); 0],
-    raids: [(); 0],
-    bcaches: [(); 0],
-    cache_sets: [(); 0],
-    special_filesystems: [(); 0],
+    volume_groups: G,
+    raids: R,
+    bcaches: B,
+    cache_sets: C,
+    special_filesystems: S,
 }
 
-fn storage(machine: &Machine) -> Blocks {
-    let bytes = machine.disks.iter().map(|one| one.size).fold(0, u64::saturating_add);
+/// What is read elsewhere.
+#[derive(Serialize)]
+struct Stub<'a> {
+    system_id: &'a str,
+    id: u64,
+    __incomplete__: bool,
+}
+
+fn storage<'a>(system_id: &'a str, storage: &'a Storage) -> impl Serialize + use<'a> {
+    let bytes = storage.disks.iter().map(|one| one.size).fold(0, u64::saturating_add);
     #[allow(clippy::cast_precision_loss, reason = "decimal megabytes for people")]
     let megabytes = bytes as f64 / 1e6;
+    let stub = move |id: u64| Stub { system_id, id, __incomplete__: true };
+    let groups = move |such: fn(Kind) -> bool| {
+        Each(storage.groups.iter().filter(move |one| such(one.kind)).map(move |one| stub(one.number)))
+    };
     Blocks {
         storage: megabytes,
-        virtualblockdevice_set: [],
-        volume_groups: [],
-        raids: [],
-        bcaches: [],
-        cache_sets: [],
-        special_filesystems: [],
+        volume_groups: groups(|kind| kind == Kind::VolumeGroup),
+        raids: groups(|kind| matches!(kind, Kind::Raid(_))),
+        bcaches: groups(|kind| matches!(kind, Kind::Bcache { .. })),
+        cache_sets: Each(storage.cache_sets.iter().map(move |one| stub(one.number))),
+        special_filesystems: Each(storage.special.iter().map(special)),
     }
 }
 
@@ -375,25 +388,29 @@ impl Serialize for Scripts<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use disks::{Disk, Firmware, Ids, Layout, Options};
     use jiff::Timestamp;
-    use model::{Disk, Nic};
+    use model::Nic;
+    use uuid::Uuid;
 
     fn nic(name: &str, boot: bool) -> Nic {
         Nic { boot, ..Nic::physical(1, name, "") }
     }
 
     fn disk(name: &str, boot: bool) -> Disk {
-        Disk {
-            number: 1,
-            name: name.to_owned(),
-            model: String::new(),
-            serial: String::new(),
-            id_path: String::new(),
-            size: 1,
-            block_size: 512,
-            tags: Vec::new(),
-            firmware: String::new(),
-            boot,
+        let size = 20_000_000_000;
+        Disk { number: 1, name: name.to_owned(), size, block_size: 512, boot, ..Disk::default() }
+    }
+
+    struct Counter(u64);
+
+    impl Ids for Counter {
+        fn number(&mut self) -> u64 {
+            self.0 += 1;
+            self.0
+        }
+        fn uuid(&mut self) -> Uuid {
+            Uuid::from_u128(self.number().into())
         }
     }
 
@@ -412,7 +429,7 @@ mod tests {
         assert_eq!((&bare["interface_set"], &bare["blockdevice_set"]), (&json!([]), &json!([])));
 
         one.nics = vec![nic("eth0", false), nic("eth1", true)];
-        one.disks = vec![disk("vda", false), disk("vdb", false), disk("vdc", true)];
+        one.storage.disks = vec![disk("vda", false), disk("vdb", false), disk("vdc", true)];
         let shown = shown(&one);
         assert_eq!(shown["boot_interface"]["name"], "eth1");
         assert_eq!(shown["boot_interface"], shown["interface_set"][1]);
@@ -420,5 +437,32 @@ mod tests {
         assert_eq!(shown["boot_disk"], shown["blockdevice_set"][2]);
         assert_eq!(shown["blockdevice_set"], shown["physicalblockdevice_set"]);
         assert_eq!(shown["blockdevice_set"].as_array().unwrap().len(), 3);
+        assert_eq!(shown["virtualblockdevice_set"], json!([]));
+    }
+
+    #[test]
+    fn volumes_come_after_disks() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let embedded = Embedded::of(&runtime.block_on(Store::in_memory()));
+        let mut one = Machine::new("node".to_owned(), Timestamp::UNIX_EPOCH);
+        one.storage.disks = vec![disk("vda", true)];
+        let (options, ids) = (Options::default(), &mut Counter(100));
+        Layout::Lvm.apply(&mut one.storage, Firmware::Uefi, &options, ids).unwrap();
+        let mut text = Vec::new();
+        machine(&mut text, "abc346", &one, &embedded).unwrap();
+        let shown: Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(shown["blockdevice_set"].as_array().unwrap().len(), 2);
+        assert_eq!(shown["blockdevice_set"][0], shown["physicalblockdevice_set"][0]);
+        let volume = &shown["virtualblockdevice_set"][0];
+        assert_eq!(shown["blockdevice_set"][1], *volume);
+        assert_eq!(volume["path"], "/dev/disk/by-dname/vgroot-lvroot");
+        assert_eq!(volume["used_for"], "ext4 formatted filesystem mounted at /");
+        let partition = &shown["boot_disk"]["partitions"][1];
+        assert_eq!(
+            (&partition["used_for"], &partition["filesystem"]["fstype"]),
+            (&json!("LVM volume for vgroot"), &json!("lvm-pv"))
+        );
+        assert_eq!(shown["volume_groups"][0]["__incomplete__"], true);
+        assert_eq!((&shown["raids"], &shown["storage"]), (&json!([]), &json!(20_000.0)));
     }
 }

@@ -11,12 +11,6 @@ pub(crate) struct Object<'t> {
     text: &'t mut Vec<u8>,
 }
 
-/// Where in the text a list is, and each of its values.
-pub(crate) struct List {
-    pub(crate) whole: Range<usize>,
-    pub(crate) each: Vec<Range<usize>>,
-}
-
 impl<'t> Object<'t> {
     /// An object with the members of `value`, which has some.
     pub(crate) fn begin(text: &'t mut Vec<u8>, value: &impl Serialize) -> Result<Self> {
@@ -36,14 +30,14 @@ impl<'t> Object<'t> {
         Ok(())
     }
 
-    /// A list.
+    /// A list; the answer is where in the text each value is.
     pub(crate) fn list<V: Serialize>(
         &mut self,
         key: &str,
-        values: impl ExactSizeIterator<Item = V>,
-    ) -> Result<List> {
+        values: impl Iterator<Item = V>,
+    ) -> Result<Vec<Range<usize>>> {
         self.key(key);
-        let (start, mut each) = (self.text.len(), Vec::with_capacity(values.len()));
+        let mut each = Vec::with_capacity(values.size_hint().0);
         self.text.push(b'[');
         for value in values {
             if !each.is_empty() {
@@ -54,7 +48,7 @@ impl<'t> Object<'t> {
             each.push(from..self.text.len());
         }
         self.text.push(b']');
-        Ok(List { whole: start..self.text.len(), each })
+        Ok(each)
     }
 
     /// What stands there already; `null` if nothing does.
@@ -64,6 +58,16 @@ impl<'t> Object<'t> {
             Some(shown) => self.text.extend_from_within(shown.clone()),
             None => self.text.extend_from_slice(b"null"),
         }
+    }
+
+    /// A list of values that stand there already, one after the other.
+    pub(crate) fn list_again(&mut self, key: &str, shown: &[Range<usize>]) {
+        self.key(key);
+        self.text.push(b'[');
+        if let (Some(first), Some(last)) = (shown.first(), shown.last()) {
+            self.text.extend_from_within(first.start..last.end);
+        }
+        self.text.push(b']');
     }
 
     /// No more members.

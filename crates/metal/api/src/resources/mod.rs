@@ -35,6 +35,7 @@ pub fn all() -> Vec<Resource> {
         outputs::resources(),
         results::resources().into(),
         scripts::resources(),
+        storage::resources(),
         tags::resources(),
         zones::resources(),
     ]

@@ -1,24 +1,21 @@
-//! Nodes (here: machines), their interfaces and disks.
+//! Nodes: machines and devices.
 
-use model::{Device, Disk, Machine, SCOPE};
-use serde_json::json;
-use store::Stored;
+use model::{Device, SCOPE};
 
 use super::{
     details, devices,
-    machines::{self, Filter, load},
+    machines::{self, Filter},
 };
 use api_call::{
-    Answer, ApiError, Call, Reply,
+    Answer, Call, Reply,
     route::{Resource, named, restful},
 };
-use render::disk;
 
 const NODE: &[&str] = &["system_id"];
 
-/// Nodes and their parts.
+/// Nodes.
 pub fn resources() -> Vec<Resource> {
-    let mut all = vec![
+    vec![
         Resource {
             name: "NodesHandler",
             path: "nodes/",
@@ -52,41 +49,7 @@ pub fn resources() -> Vec<Resource> {
                 ),
             ],
         },
-        Resource {
-            name: "BlockDevicesHandler",
-            path: "nodes/{system_id}/blockdevices/",
-            params: NODE,
-            ops: vec![restful!(GET, User, "Lists the disks of a machine.", disks)],
-        },
-        Resource {
-            name: "BlockDeviceHandler",
-            path: "nodes/{system_id}/blockdevices/{id}/",
-            params: &["system_id", "id"],
-            ops: vec![restful!(GET, User, "Reads a disk, by number or name.", one_disk)],
-        },
-        Resource {
-            name: "PartitionsHandler",
-            path: "nodes/{system_id}/blockdevices/{device_id}/partitions/",
-            params: &["system_id", "device_id"],
-            ops: vec![restful!(GET, User, "Lists partitions: none, images are written whole.", partitions)],
-        },
-    ];
-    all.extend(
-        [
-            ("VolumeGroupsHandler", "nodes/{system_id}/volume-groups/"),
-            ("RaidsHandler", "nodes/{system_id}/raids/"),
-            ("BcachesHandler", "nodes/{system_id}/bcaches/"),
-            ("BcacheCacheSetsHandler", "nodes/{system_id}/bcache-cache-sets/"),
-            ("VmfsDatastoresHandler", "nodes/{system_id}/vmfs-datastores/"),
-        ]
-        .map(|(name, path)| Resource {
-            name,
-            path,
-            params: NODE,
-            ops: vec![restful!(GET, User, "Lists none: this is not supported yet.", none)],
-        }),
-    );
-    all
+    ]
 }
 
 async fn list(call: Call) -> Answer {
@@ -106,34 +69,4 @@ async fn delete(call: Call) -> Answer {
 /// Whether the call is about a device.
 fn is_device(call: &Call) -> bool {
     call.store().get::<Device>(SCOPE, call.arg(0)).is_some()
-}
-
-async fn none(call: Call) -> Answer {
-    load(&call)?;
-    Ok(Reply::Json(json!([])))
-}
-
-async fn disks(call: Call) -> Answer {
-    let machine = load(&call)?;
-    Ok(Reply::Json(machine.value.disks.iter().map(|one| json!(disk(&machine.id, one))).collect()))
-}
-
-async fn one_disk(call: Call) -> Answer {
-    let machine = load(&call)?;
-    Ok(Reply::Json(json!(disk(&machine.id, find_disk(&call, &machine)?))))
-}
-
-async fn partitions(call: Call) -> Answer {
-    let machine = load(&call)?;
-    find_disk(&call, &machine)?;
-    Ok(Reply::Json(json!([])))
-}
-
-fn find_disk<'m>(call: &Call, machine: &'m Stored<Machine>) -> Result<&'m Disk, ApiError> {
-    machine
-        .value
-        .disks
-        .iter()
-        .find(|disk| disk.number.to_string() == call.arg(1) || disk.name == call.arg(1))
-        .ok_or_else(|| ApiError::NotFound("BlockDevice".to_owned()))
 }

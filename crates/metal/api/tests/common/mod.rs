@@ -11,12 +11,13 @@ use std::{
 };
 
 use axum::{Router, body::Body};
+use disks::Disk;
 use http::{Request, StatusCode, header};
 use jiff::Timestamp;
 use lifecycle::{Power, Status};
 use maas_api::{ConsoleLines, PowerControl, Settings, State};
 use model::{
-    ApiToken, BootResource, Disk, ImageFile, ImageSet, Machine, Machines, Nic, SCOPE, Tag, User,
+    ApiToken, BootResource, ImageFile, ImageSet, Machine, Machines, Nic, SCOPE, Tag, User,
     setup::{self, AdminKey, Network},
 };
 use secrets::Secret;
@@ -157,7 +158,7 @@ impl Region {
             product: "Product".to_owned(),
             ..Nic::physical(number * 10, "eth0", &mac)
         });
-        machine.disks.push(Disk {
+        machine.storage.disks.push(Disk {
             number: number * 10 + 1,
             name: "sda".to_owned(),
             model: "Model".to_owned(),
@@ -166,8 +167,8 @@ impl Region {
             size: 250_000_000_000,
             block_size: 512,
             tags: vec!["ssd".to_owned()],
-            firmware: String::new(),
             boot: true,
+            ..Disk::default()
         });
         let batch = Batch::new("test", "test")
             .claim(SCOPE, "mac", &machine.nics[0].mac, id)

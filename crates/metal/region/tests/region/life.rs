@@ -23,8 +23,11 @@ pub fn quick() -> Release {
 async fn a_machine_lives_twice() {
     let site = Site::start(1).await;
     let (client, node) = (site.client(), site.nodes[0].clone());
+    node.change(|seen| seen.disk_size = 8 << 30);
     let id = site.commissioned(&node).await;
     let machine = client.machine(&id).await.unwrap();
+    let partition = machine.extra["boot_disk"]["partitions"][0].clone();
+    assert_eq!(partition["used_for"], "ext4 formatted filesystem mounted at /");
     assert_eq!(machine.hardware_uuid, Some(node.uuid.to_string()));
     assert_eq!((machine.power_type.as_str(), machine.cpu_count, machine.memory), ("redfish", 2, 1024));
     assert_eq!(client.power_query(&id).await.unwrap(), "off");
@@ -41,6 +44,7 @@ async fn a_machine_lives_twice() {
         assert_eq!(seen.disk, seen.install.map(|install| install.sha256));
         let machine = client.machine(&id).await.unwrap();
         assert_eq!(format!("{}/{}", machine.osystem, machine.distro_series), series);
+        assert_eq!(machine.extra["boot_disk"]["partitions"][0]["id"], partition["id"]);
 
         client.release(&id, &quick()).await.unwrap();
         let machine = site.reaches(&id, Status::Ready).await;

@@ -1,5 +1,6 @@
 //! New machines.
 
+use disks::Plan;
 use jiff::Timestamp;
 use lifecycle::Status;
 use model::{Device, Domain, Machine, Nic, SCOPE};
@@ -48,6 +49,9 @@ pub async fn create(call: Call) -> Answer {
 fn check(call: &Call) -> Result<Machine, ApiError> {
     let mut faults = Faults::default();
     let mut machine = Machine::new(String::new(), Timestamp::now());
+    if call.flag("skip_storage") {
+        machine.storage.plan = Plan::Image;
+    }
     machine.boot_method = None;
     match call.param("architecture").filter(|text| !text.is_empty()) {
         Some(text) => match architecture(text) {

@@ -89,6 +89,7 @@ pub async fn commission(call: Call) -> Answer {
     }
     let wanted = wanted(&call, &mut faults);
     faults.check()?;
+    ::storage::before_commissioning(&call).await?;
     done(&call, call.state.machines.commission(&call.actor(), &machine.id, &wanted).await)
 }
 
@@ -266,32 +267,6 @@ pub fn set(call: &Call, pairs: &mut BTreeMap<String, String>) {
         match param.text.as_deref() {
             Some(text) if !text.is_empty() => drop(pairs.insert(param.name.clone(), text.to_owned())),
             _ => drop(pairs.remove(&param.name)),
-        }
-    }
-}
-
-/// Layouts that MAAS knows.
-const LAYOUTS: [&str; 7] = ["blank", "flat", "vmfs7", "vmfs6", "custom", "bcache", "lvm"];
-
-pub async fn set_storage_layout(call: Call) -> Answer {
-    let machine = load_as_admin(&call)?;
-    if machine.value.status != Status::Ready {
-        let words = "Cannot change the storage layout on a machine that is not Ready.";
-        return Err(ApiError::Conflict(words.to_owned()));
-    }
-    match call.param("storage_layout").unwrap_or_default() {
-        "" => Err(ApiError::field("storage_layout", "This field is required.")),
-        "flat" => Ok(shown(&call, &machine)),
-        known if LAYOUTS.contains(&known) => {
-            Err(ApiError::NotImplemented(format!("The storage layout '{known}' is not supported yet.")))
-        }
-        other => {
-            let known: Vec<String> = LAYOUTS.iter().map(|layout| format!("'{layout}'")).collect();
-            let words = format!(
-                "'{other}' is not a valid storage_layout.  It should be one of: {}.",
-                known.join(", ")
-            );
-            Err(ApiError::field("storage_layout", words))
         }
     }
 }

@@ -166,16 +166,10 @@ fn one() -> Vec<Op> {
             "Sets key-value pairs; an empty value removes.",
             life::set_workload_annotations
         ),
-        named!(
-            POST,
-            "set_storage_layout",
-            User,
-            "`flat` is the only one: images are written whole.",
-            life::set_storage_layout
-        ),
     ];
     ops.extend(life_ops());
     ops.extend(network::machine_ops());
+    ops.extend(::storage::machine_ops());
     ops.extend(unsupported());
     ops
 }
@@ -232,12 +226,7 @@ fn life_ops() -> Vec<Op> {
 
 /// What MAAS has and we do not.
 fn unsupported() -> Vec<Op> {
-    vec![
-        named!(POST, "mount_special", User, "Not supported yet.", life::unsupported),
-        named!(POST, "unmount_special", User, "Not supported yet.", life::unsupported),
-        named!(POST, "restore_storage_configuration", User, "Not supported yet.", life::unsupported),
-        named!(POST, "restore_default_configuration", User, "Not supported yet.", life::unsupported),
-    ]
+    vec![]
 }
 
 async fn list(call: Call) -> Answer {

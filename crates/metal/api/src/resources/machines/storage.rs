@@ -1,6 +1,7 @@
 //! Storage constraints: `label:size(tag,tag),…`, sizes in decimal GB, the first for the root disk.
 
-use model::{Disk, Machine};
+use disks::Disk;
+use model::Machine;
 
 /// One wanted disk.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +57,13 @@ pub fn fit<'m>(wanted: &[Wanted], machine: &'m Machine) -> Option<Vec<(String, &
         let disk = if chosen.is_empty() {
             machine.boot_disk().filter(|disk| will_do(disk, one))
         } else {
-            machine.disks.iter().filter(free).filter(|disk| will_do(disk, one)).min_by_key(|disk| disk.size)
+            machine
+                .storage
+                .disks
+                .iter()
+                .filter(free)
+                .filter(|disk| will_do(disk, one))
+                .min_by_key(|disk| disk.size)
         }?;
         chosen.push((one.label.clone(), disk));
     }

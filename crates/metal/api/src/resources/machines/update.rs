@@ -4,7 +4,7 @@ use model::{Hardware, Machine, Pool, SCOPE, Zone};
 use store::Batch;
 
 use super::{create, load_as_admin, power::power, shown};
-use api_call::{Answer, ApiError, Call, Faults, Reply, edit::edit};
+use api_call::{Answer, ApiError, Call, Faults, Reply, bytes, edit::edit};
 
 pub async fn update(call: Call) -> Answer {
     let seen = load_as_admin(&call)?;
@@ -88,20 +88,12 @@ fn apply(call: &Call, id: &str, machine: &mut Machine, mut batch: Batch) -> Resu
 
 const NO_CHOICE: &str = "Select a valid choice. That choice is not one of the available choices.";
 
-/// Bytes, with MAAS's decimal suffixes; nothing for an empty text.
+/// Bytes; nothing for an empty text.
 fn size(text: &str) -> Result<Option<u64>, &'static str> {
-    const WRONG: &str = "Enter a valid size: bytes, or a number with K, M, G or T.";
-    let text = text.trim();
-    let (digits, factor) = match text.chars().last() {
-        None => return Ok(None),
-        Some('K' | 'k') => (text.get(..text.len() - 1), 1_000),
-        Some('M' | 'm') => (text.get(..text.len() - 1), 1_000_000),
-        Some('G' | 'g') => (text.get(..text.len() - 1), 1_000_000_000),
-        Some('T' | 't') => (text.get(..text.len() - 1), 1_000_000_000_000_u64),
-        Some(_) => (Some(text), 1),
-    };
-    let count: u64 = digits.and_then(|digits| digits.parse().ok()).ok_or(WRONG)?;
-    count.checked_mul(factor).map(Some).ok_or(WRONG)
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    bytes(text).map(Some).ok_or("Enter a valid size: bytes, or a number with K, M, G or T.")
 }
 
 pub async fn delete(call: Call) -> Answer {
