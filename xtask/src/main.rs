@@ -68,9 +68,9 @@ enum Command {
         /// What.
         #[arg(value_enum)]
         name: bench::Name,
-        /// What the machines are made of, where there are any.
-        #[arg(long, value_enum, default_value = "namespace")]
-        machines: site::Machines,
+        /// What the machines are made of, where there are any; for `fleet`, how many (1000).
+        #[arg(long, default_value = "namespace")]
+        machines: bench::Rack,
         /// Form of the figures.
         #[arg(long, value_enum, default_value = "text")]
         output: narrate::Output,

@@ -76,7 +76,7 @@ fn inside() -> Result<f64> {
         rig.store().await?.close().await;
         anyhow::Ok(())
     })?;
-    let region = rig.start(&built(), Some(ours))?;
+    let region = rig.start(&built(), Some(ours), None)?;
     let took = clients(&client(theirs)?)?;
     drop(region); // kill -9: what was acknowledged is in the store
     let kept = up::runtime()?

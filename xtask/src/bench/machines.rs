@@ -49,7 +49,7 @@ pub fn figures() -> Result<Vec<Figure>> {
             store.close().await;
             anyhow::Ok(())
         })?;
-        let region = rig.start(&program, None)?;
+        let region = rig.start(&program, None, None)?;
         let url = format!("http://{}/MAAS/api/2.0/machines/", region.api);
         let before = region.settled()?;
         let lists = runtime.block_on(async {

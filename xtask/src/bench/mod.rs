@@ -2,12 +2,13 @@
 
 mod cluster;
 mod dhcp;
+mod fleet;
 mod machines;
 mod rig;
 mod tunnel;
 mod up;
 
-use std::fs;
+use std::{fs, str::FromStr};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
@@ -29,6 +30,44 @@ pub enum Name {
     Cluster,
     /// One stream through the tunnel, and what it adds to small requests.
     Tunnel,
+    /// A thousand machines from power-on to Ready, and what that costs the region.
+    Fleet,
+}
+
+/// What machines are made of, or how many there are: `fleet` has many of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rack {
+    /// Of this kind.
+    Of(Machines),
+    /// So many.
+    Many(u32),
+}
+
+impl FromStr for Rack {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(count) => Ok(Self::Many(count)),
+            Err(_) => <Machines as clap::ValueEnum>::from_str(text, false).map(Self::Of),
+        }
+    }
+}
+
+impl Rack {
+    fn kind(self) -> Result<Machines> {
+        match self {
+            Self::Of(machines) => Ok(machines),
+            Self::Many(_) => bail!("only `bench fleet` takes a number of machines; name their kind"),
+        }
+    }
+
+    fn count(self) -> u32 {
+        match self {
+            Self::Of(_) => fleet::MACHINES,
+            Self::Many(count) => count,
+        }
+    }
 }
 
 /// One figure.
@@ -71,15 +110,23 @@ impl Figure {
 }
 
 /// Measures, prints, and checks.
-pub fn run(name: Name, machines: Machines, output: Output, check: bool) -> Result<()> {
-    packages::ensure()?;
+pub fn run(name: Name, machines: Rack, output: Output, check: bool) -> Result<()> {
+    match (name, fleet::is_inside()) {
+        (Name::Fleet, true) => {}
+        (Name::Fleet, false) => {
+            packages::ensure()?;
+            return fleet::in_its_own_network();
+        }
+        _ => packages::ensure()?,
+    }
     let figures = match name {
-        Name::Up => up::figures(machines)?,
+        Name::Up => up::figures(machines.kind()?)?,
         Name::MachinesList => machines::figures()?,
         Name::Dhcp => dhcp::figures()?,
         Name::Region => rig::figures()?,
-        Name::Cluster => cluster::figures(machines)?,
+        Name::Cluster => cluster::figures(machines.kind()?)?,
         Name::Tunnel => tunnel::figures()?,
+        Name::Fleet => fleet::figures(machines.count())?,
     };
     let mut short = Vec::new();
     for figure in &figures {
@@ -100,8 +147,13 @@ pub fn run(name: Name, machines: Machines, output: Output, check: bool) -> Resul
 
 /// MiB of memory that a process has resident.
 fn resident(pid: u32) -> Result<f64> {
+    memory(pid, "VmRSS:")
+}
+
+/// MiB of memory under one of the names of `/proc/PID/status`.
+fn memory(pid: u32, name: &str) -> Result<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let kib = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = text.lines().find_map(|line| line.strip_prefix(name));
     let kib = kib.and_then(|line| line.split_whitespace().next()).context("no resident memory")?;
     Ok(kib.parse::<f64>()? / 1024.0)
 }

@@ -91,6 +91,11 @@ impl Rig {
         Ok(Self { dir, key: AdminKey { consumer, token, secret: Secret::new(secret) } })
     }
 
+    /// Where the region keeps everything.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Its store, with the first user and [`network`]; close it before the region starts.
     pub async fn store(&self) -> Result<Store> {
         let store = Store::open_sqlite(&self.dir.path().join("region.db")).await?;
@@ -98,10 +103,14 @@ impl Rig {
         Ok(store)
     }
 
-    /// Starts the region and waits until its API answers; it serves [`network`] on `interface` if there is one.
-    pub fn start(&self, program: &Path, interface: Option<&str>) -> Result<Region> {
+    /// Starts the region and waits until its API answers; it serves [`network`] on `interface` if there is one, and
+    /// knows the BMCs of a file with `[[bmc]]` tables.
+    pub fn start(&self, program: &Path, interface: Option<&str>, bmcs: Option<&Path>) -> Result<Region> {
         let dir = self.dir.path();
-        let (api, boot) = (free_port()?, free_port()?);
+        let api = free_port()?;
+        // Machines find boot HTTP at the port that firmware is told, and interfaces are those of a namespace.
+        let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5248));
+        let boot = if interface.is_some() { everywhere } else { free_port()? };
         let networks = interface.map(|interface| {
             let network = network();
             NetworkTable {
@@ -120,7 +129,8 @@ impl Rig {
             network: networks.into_iter().collect(),
         };
         let file = dir.join("region.toml");
-        fs::write(&file, toml::to_string(&config)?)?;
+        let bmcs = bmcs.map(fs::read_to_string).transpose()?.unwrap_or_default();
+        fs::write(&file, toml::to_string(&config)? + &bmcs)?;
         let log = dir.join("region.log");
         let child = Command::new(program)
             .args(["region", "run", "--config"])
@@ -147,6 +157,11 @@ impl Rig {
 }
 
 impl Region {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it keeps in memory once it has read all that it has, in MiB.
     pub fn settled(&self) -> Result<f64> {
         std::thread::sleep(SETTLED);
@@ -175,7 +190,7 @@ pub fn figures() -> Result<Vec<Figure>> {
         rig.store().await?.close().await;
         anyhow::Ok(())
     })?;
-    let region = rig.start(&program, None)?;
+    let region = rig.start(&program, None, None)?;
     Ok(vec![Figure::new("region.idle.resident", region.settled()?, "MiB").at_most(IDLE_MIB)])
 }
 

@@ -24,4 +24,4 @@ pub use machine::{
     BootOverride, BootTarget, ConsoleLines, Machine, MachineError, OverrideMode, PowerState, Reset,
 };
 pub use redfish::{Bmc, Credentials, Identity};
-pub use serve::serve;
+pub use serve::{serve, serve_router};

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -22,8 +23,15 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// # Errors
 /// When the listener itself fails; a failing connection ends alone.
 pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, bmc: Bmc) -> io::Result<()> {
+    serve_router(listener, tls, bmc.router()).await
+}
+
+/// The same for a router of the caller's own, such as one in front of many BMCs.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_router(listener: TcpListener, tls: Arc<ServerConfig>, router: Router) -> io::Result<()> {
     let acceptor = TlsAcceptor::from(tls);
-    let router = bmc.router();
     let mut connections = JoinSet::new();
     loop {
         let stream = tokio::select! {

@@ -3,12 +3,13 @@
 mod cpio;
 mod dhcp;
 mod fetch;
-mod script;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bmc::BootTarget;
+use netboot::dhcp::{Client, Lease, Speaker};
+use netboot::script;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -87,7 +88,8 @@ fn from_disk(board: &Board) -> Result<Option<Found>, RackError> {
 }
 
 fn from_network(board: &Board) -> Result<Option<Found>, RackError> {
-    let client = dhcp::Client { mac: mac_bytes(&board.mac)?, uuid: board.uuid };
+    let mac = mac_bytes(&board.mac)?;
+    let client = Client { mac, uuid: board.uuid, architecture: 0, speaker: Speaker::Ipxe };
     tool::run(&format!("ip link set {INTERFACE} up"))?;
     say("DHCP ...");
     let lease =
@@ -104,7 +106,7 @@ fn from_network(board: &Board) -> Result<Option<Found>, RackError> {
     outcome
 }
 
-fn configure(lease: &dhcp::Lease) -> Result<(), RackError> {
+fn configure(lease: &Lease) -> Result<(), RackError> {
     tool::run(&format!("ip -4 addr flush dev {INTERFACE}"))?;
     tool::run(&format!("ip addr add {}/{} dev {INTERFACE}", lease.address, lease.prefix))?;
     if let Some(router) = lease.router {
@@ -113,7 +115,7 @@ fn configure(lease: &dhcp::Lease) -> Result<(), RackError> {
     Ok(())
 }
 
-fn follow(board: &Board, lease: &dhcp::Lease) -> Result<Option<Found>, RackError> {
+fn follow(board: &Board, lease: &Lease) -> Result<Option<Found>, RackError> {
     let variables = script::Variables {
         mac: board.mac.clone(),
         uuid: board.uuid.to_string(),
