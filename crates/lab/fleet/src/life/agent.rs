@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use agent_protocol::{AfterInstall, Assignment, Hello, Install, Progress, Report, Task, TaskResult};
+use agent_protocol::{
+    AfterInstall, Assignment, Hello, Install, Progress, Report, Script, ScriptState, Task, TaskResult,
+};
 use bytes::Bytes;
 use secrets::Secret;
 
@@ -82,7 +84,7 @@ impl Turn<'_> {
             State::Early(0) | State::Task => ("task", Verb::Get),
             State::Early(_) => ("report", post(&done("nobody-asked", "switching off", Vec::new()))),
             State::Hello => ("hello", post(&self.hello())),
-            State::Report(report, _) => ("report", post(report)),
+            State::Report(reports, _) => ("report", post(reports.last()?)),
             State::Reading(reading) if reading.next == Next::Tell => ("report", post(&working(reading))),
             State::Reading(reading) => {
                 let (from, to) = reading.range();
@@ -133,14 +135,16 @@ impl Turn<'_> {
     }
 
     fn take(&mut self, assignment: Assignment) {
-        let done = |detail: &str| Box::new(done(&assignment.id, detail, Vec::new()));
+        let done = |detail: &str| vec![done(&assignment.id, detail, Vec::new())];
         match &assignment.task {
             Task::Wait { retry_ms } => {
                 self.enter(State::Pause(Duration::from_millis(*retry_ms).min(LONGEST_WAIT)));
             }
             Task::PowerOff => self.enter(State::Report(done("switching off"), End::Off)),
             Task::Restart => self.enter(State::Report(done("restarting"), End::Restart)),
-            Task::Test | Task::Erase { .. } => self.enter(State::Work(Box::new(assignment))),
+            Task::Run { .. } | Task::Rescue { .. } | Task::Erase { .. } => {
+                self.enter(State::Work(Box::new(assignment)));
+            }
             Task::Install(_) => self.install(assignment),
         }
     }
@@ -149,16 +153,26 @@ impl Turn<'_> {
         let State::Work(assignment) = &self.life.state else { return };
         let passed = |name: String| TaskResult { name, passed: true, output: "ok".to_owned() };
         let disks = self.setting.board.model().disks.iter().map(|disk| disk.name);
-        let report = if let Task::Erase { .. } = assignment.task {
-            let erased = disks.map(|disk| passed(format!("erase-{disk}"))).collect();
-            self.life.disk = None;
-            done(&assignment.id, "erased", erased)
-        } else {
-            let tests = ["cpu", "memory"].into_iter().chain(disks);
-            let results: Vec<_> = tests.map(|test| passed(test.to_owned())).collect();
-            done(&assignment.id, &format!("{} tests, 0 failed", results.len()), results)
+        let reports = match &assignment.task {
+            Task::Erase { .. } => {
+                let erased = disks.map(|disk| passed(format!("erase-{disk}"))).collect();
+                self.life.disk = None;
+                vec![done(&assignment.id, "erased", erased)]
+            }
+            Task::Run { scripts, .. } => {
+                let ended = |script: &Script| {
+                    let now =
+                        ScriptState::Ended { exit_status: 0, output: "ok".to_owned(), result: String::new() };
+                    let progress = Progress::Script { result: script.result, now };
+                    Report { task: assignment.id.clone(), progress }
+                };
+                let said = format!("{} scripts have run", scripts.len());
+                let last = done(&assignment.id, &said, Vec::new());
+                std::iter::once(last).chain(scripts.iter().rev().map(ended)).collect()
+            }
+            _ => vec![done(&assignment.id, "root can come in by SSH", Vec::new())],
         };
-        self.enter(State::Report(Box::new(report), End::Next));
+        self.enter(State::Report(reports, End::Next));
     }
 
     fn install(&mut self, assignment: Assignment) {
@@ -167,7 +181,7 @@ impl Turn<'_> {
         if room < install.raw_size.max(1) {
             let error = format!("disk {} has {room} bytes, the image {}", install.disk, install.raw_size);
             let report = Report { task: assignment.id, progress: Progress::Failed { error } };
-            return self.enter(State::Report(Box::new(report), End::Next));
+            return self.enter(State::Report(vec![report], End::Next));
         }
         let (parts, bytes) = self.setting.image.parts();
         let (task, install) = (assignment.id, *install);
@@ -197,7 +211,7 @@ impl Turn<'_> {
             (_, status) => {
                 let error = format!("{}: answered {}", reading.install.url, status.unwrap_or(0));
                 let report = Report { task: reading.task.clone(), progress: Progress::Failed { error } };
-                return self.enter(State::Report(Box::new(report), End::Next));
+                return self.enter(State::Report(vec![report], End::Next));
             }
         }
         self.life.tries = 0;
@@ -209,14 +223,19 @@ impl Turn<'_> {
         let end = if kexec == (AfterInstall::Kexec, Kexec::Works) { End::Kexec } else { End::Restart };
         let report = done(&reading.task, &format!("installed on {}", reading.install.disk), Vec::new());
         self.life.disk = Some(Box::new(source.unwrap_or_default()));
-        self.enter(State::Report(Box::new(report), end));
+        self.enter(State::Report(vec![report], end));
     }
 
     pub(super) fn reported(&mut self, reply: &Reply) {
-        let State::Report(_, end) = &self.life.state else { return };
-        let end = *end;
         if self.once_more() {
             return;
+        }
+        let State::Report(reports, end) = &mut self.life.state else { return };
+        let end = *end;
+        if reply.is_success() && reports.len() > 1 {
+            let mut left = std::mem::take(reports);
+            left.pop();
+            return self.enter(State::Report(left, end));
         }
         match (reply.status, end) {
             (Some(401), _) | (Some(200..300), End::Restart) => self.restart(),

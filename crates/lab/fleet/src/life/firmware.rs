@@ -170,7 +170,8 @@ impl Turn<'_> {
             ip: self.life.address.map(|ip| ip.to_string()).unwrap_or_default(),
         };
         let text = String::from_utf8_lossy(&reply.body);
-        match (script::read(&text, url, &variables), *hops) {
+        let action = script::read(&text, url, &variables).map(|script| script.action);
+        match (action, *hops) {
             (Ok(script::Action::Chain(url)), hops) if hops < CHAIN_LIMIT => {
                 self.enter(State::Script { url, hops: hops + 1 });
             }

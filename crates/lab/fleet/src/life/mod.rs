@@ -271,7 +271,8 @@ enum State {
     Pause(Duration),
     Work(Box<agent_protocol::Assignment>),
     Reading(Box<Reading>),
-    Report(Box<agent_protocol::Report>, End),
+    /// What is to be said, the next thing last.
+    Report(Vec<agent_protocol::Report>, End),
     SystemStart,
     CloudInit(usize),
     Running,

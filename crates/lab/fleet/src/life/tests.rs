@@ -3,7 +3,7 @@
 use super::*;
 use crate::seed::Seed;
 use crate::vendor::Vendor;
-use agent_protocol::{AfterInstall, Assignment, FileToWrite, ImageFormat, Install, Task};
+use agent_protocol::{AfterInstall, Assignment, FileToWrite, ImageFormat, Install, Parallel, Script, Task};
 use netboot::dhcp::{Answer, Kind, Lease};
 use proptest::prelude::*;
 
@@ -57,6 +57,18 @@ fn install() -> Task {
         files: vec![file],
         then: AfterInstall::Restart,
     }))
+}
+
+fn tests() -> Task {
+    let script = Script {
+        result: 1,
+        name: "bessemer-cpu".to_owned(),
+        text: None,
+        arguments: Vec::new(),
+        timeout_s: 60,
+        parallel: Parallel::Alone,
+    };
+    Task::Run { scripts: vec![script], system: None }
 }
 
 impl World {
@@ -153,7 +165,7 @@ impl World {
 
 #[test]
 fn a_machine_that_is_not_known_boots_says_hello_and_goes_off() {
-    let mut world = World::new(vec![Task::Wait { retry_ms: 1 }, Task::Test]);
+    let mut world = World::new(vec![Task::Wait { retry_ms: 1 }, tests()]);
     world.feed(Event::Reset(Reset::On));
     assert_eq!((world.life.phase(), world.life.power()), (Phase::Post, PowerState::On));
     world.settle();
@@ -161,7 +173,7 @@ fn a_machine_that_is_not_known_boots_says_hello_and_goes_off() {
     let mac = format!("ipxe.cfg-{}", world.board.boot_mac().replace(':', "-"));
     let wanted = [
         "dhcp", "dhcp", "ipxe.cfg", &mac, "vmlinuz", "initrd", "dhcp", "dhcp", "hello", "task", "report",
-        "task", "report",
+        "report", "task", "report",
     ];
     assert_eq!(world.said, wanted);
 }
@@ -218,7 +230,7 @@ fn hindrances_do_what_they_say() {
     world.settle();
     assert_eq!((world.life.phase(), world.said.len()), (Phase::Dead, 0));
 
-    let mut world = World::new(vec![Task::Test]);
+    let mut world = World::new(vec![tests()]);
     world.luck.hindrance = Hindrance { twice: true, wrong_order: true, ..Hindrance::default() };
     world.feed(Event::Reset(Reset::On));
     world.settle();
@@ -265,7 +277,7 @@ proptest! {
     /// can always be switched.
     #[test]
     fn nothing_breaks_a_life(happenings in happenings(), dies in proptest::option::of(proptest::sample::select(Phase::ALL.to_vec()))) {
-        let mut world = World::new(vec![install(), Task::Restart, Task::Test]);
+        let mut world = World::new(vec![install(), Task::Restart, tests()]);
         world.luck.dies = dies;
         world.feed(Event::Reset(Reset::On));
         for happening in happenings {
@@ -302,7 +314,7 @@ proptest! {
     #[test]
     fn a_life_is_drawn_from_its_seed(loss in 0.0f64..60.0) {
         let live = || {
-            let mut world = World::new(vec![Task::Test]);
+            let mut world = World::new(vec![tests()]);
             world.luck.hindrance = Hindrance { dhcp_loss: loss, ..Hindrance::default() };
             world.feed(Event::Reset(Reset::On));
             let mut seen = Vec::new();
