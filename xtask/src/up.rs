@@ -327,8 +327,13 @@ pub async fn ssh_key(site: &Site) -> Result<PathBuf> {
     Ok(key)
 }
 
-/// Waits until SSH answers; the command line that reaches it.
+/// Waits until SSH answers on a deployed machine; the command line that reaches it.
 pub async fn ssh(site: &Site, id: &str, key: &Path) -> Result<String> {
+    ssh_as(site, id, key, "debian").await
+}
+
+/// The same for any user.
+pub async fn ssh_as(site: &Site, id: &str, key: &Path, user: &str) -> Result<String> {
     let (machine, _) = site
         .machines()
         .await?
@@ -336,7 +341,7 @@ pub async fn ssh(site: &Site, id: &str, key: &Path) -> Result<String> {
         .find(|(_, seen)| seen.as_ref().is_some_and(|m| m.system_id == id))
         .context("the machine is gone")?;
     let line = format!(
-        "ssh -i {} -p {} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null debian@{}",
+        "ssh -i {} -p {} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null {user}@{}",
         key.display(),
         machine.ssh.port(),
         machine.ssh.ip()

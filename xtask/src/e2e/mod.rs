@@ -8,6 +8,7 @@ mod life;
 mod link_cut;
 mod luck;
 mod redeploy;
+mod scripts;
 mod snapshot;
 mod storm;
 mod system_gateway;
@@ -52,6 +53,8 @@ pub enum Name {
     Interrupts,
     /// A machine never boots; the missing signal is named.
     Luck,
+    /// Scripts of people on a deployed machine, and its rescue system.
+    Scripts,
     /// A Kubernetes cluster: made, used, deleted, begun again.
     Cluster,
     /// The link between site and cloud is cut while a cluster is being made.
@@ -82,6 +85,9 @@ pub fn run(name: Name, machines: Machines, times: u32, seed: u64) -> Result<()> 
         }
         Name::SystemGateway => {
             on_scratch("e2e-system", async |dir, bundle| system_gateway::run(dir, bundle, machines).await)
+        }
+        Name::Scripts => {
+            on_scratch("e2e-scripts", async |dir, bundle| scripts::run(dir, bundle, machines).await)
         }
         Name::Cluster => cluster(machines),
         Name::Luck => on_scratch("e2e-luck", async |dir, bundle| luck::run(dir, bundle, machines).await),
