@@ -9,12 +9,18 @@ use std::{
 use model::{Machine, Machines, Power};
 use power::{Bmc, PowerError, Redfish, Service};
 use secrets::Secret;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::{config, figures::Figures};
 
 /// How soon the configured BMCs are asked for their systems again when a UUID is not found.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// How soon one that answered is asked again: what it manages seldom changes.
+const ANSWERED_AGAIN: Duration = Duration::from_mins(1);
+/// Longest time that a question may take, with its wait for a place.
+const ASKING: Duration = Duration::from_mins(10);
+/// BMCs asked at once.
+const ASKED_AT_ONCE: usize = 256;
 
 /// The BMCs that a region knows; cheap to clone.
 #[derive(Clone)]
@@ -22,12 +28,15 @@ pub struct Bmcs {
     candidates: Arc<[Arc<Candidate>]>,
     asked: Arc<Mutex<Option<Instant>>>,
     found: Arc<Mutex<HashMap<String, Power>>>,
+    places: Arc<Semaphore>,
     figures: Figures,
 }
 
 struct Candidate {
     config: config::Bmc,
     ca: Option<Vec<u8>>,
+    /// Not before then is it asked for its systems.
+    next: Mutex<Option<Instant>>,
 }
 
 impl Bmcs {
@@ -37,10 +46,11 @@ impl Bmcs {
             .iter()
             .map(|config| {
                 let ca = config.ca_file.as_ref().map(std::fs::read).transpose()?;
-                Ok(Arc::new(Candidate { config: config.clone(), ca }))
+                Ok(Arc::new(Candidate { config: config.clone(), ca, next: Mutex::default() }))
             })
             .collect::<std::io::Result<_>>()?;
-        Ok(Self { candidates, asked: Arc::default(), found: Arc::default(), figures })
+        let places = Arc::new(Semaphore::new(ASKED_AT_ONCE));
+        Ok(Self { candidates, asked: Arc::default(), found: Arc::default(), places, figures })
     }
 
     /// Whether there are any that a machine could be matched with.
@@ -62,13 +72,19 @@ impl Bmcs {
         }
         // Each on its own, and to its end: one that hangs keeps nobody from finding the others.
         let (tell, mut told) = mpsc::unbounded_channel();
-        for candidate in self.candidates.iter() {
-            let (candidate, found, tell) = (candidate.clone(), self.found.clone(), tell.clone());
-            let figures = self.figures.clone();
+        for candidate in self.candidates.iter().filter(|candidate| candidate.is_due()) {
+            let (bmcs, candidate, tell) = (self.clone(), candidate.clone(), tell.clone());
             tokio::spawn(async move {
-                match figures.bmc("systems", candidate.systems()).await {
-                    Ok(systems) => found.lock().unwrap_or_else(PoisonError::into_inner).extend(systems),
-                    Err(error) => tracing::warn!(%error, "BMC not asked for its systems"),
+                let _place = bmcs.places.acquire().await;
+                match bmcs.figures.bmc("systems", candidate.systems()).await {
+                    Ok(systems) => {
+                        bmcs.found.lock().unwrap_or_else(PoisonError::into_inner).extend(systems);
+                        candidate.ask_after(ANSWERED_AGAIN);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "BMC not asked for its systems");
+                        candidate.ask_after(Duration::ZERO);
+                    }
                 }
                 let _ = tell.send(());
             });
@@ -102,6 +118,21 @@ impl Bmcs {
 }
 
 impl Candidate {
+    /// Whether it is to be asked now; if so, it counts as being asked until [`Candidate::ask_after`].
+    fn is_due(&self) -> bool {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let due = next.is_none_or(|next| next <= now);
+        if due {
+            *next = Some(now + ASKING);
+        }
+        due
+    }
+
+    fn ask_after(&self, pause: Duration) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + pause);
+    }
+
     async fn systems(&self) -> Result<Vec<(String, Power)>, PowerError> {
         let config = &self.config;
         let service =
