@@ -1,7 +1,6 @@
 //! The one way to read and change machines.
 
 use std::{
-    collections::HashSet,
     net::IpAddr,
     sync::{
         Arc,
@@ -225,10 +224,9 @@ pub fn next_id<T: Document>(store: &Store, number: impl Fn(&T) -> u64) -> u64 {
 
 /// A free system id.
 pub fn pick_id(store: &Store) -> String {
-    let taken: HashSet<String> = store.list::<Machine>(SCOPE).iter().map(|m| m.id.clone()).collect();
     loop {
         let id = secrets::random_id(ID_ALPHABET, 6);
-        if !taken.contains(&id) {
+        if store.get::<Machine>(SCOPE, &id).is_none() {
             return id;
         }
     }
