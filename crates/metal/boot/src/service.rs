@@ -102,13 +102,17 @@ impl Boot {
     /// Whether `mac` may ask from `from`: what it boots holds the keys to its data, so where the region gave it an
     /// address, it must be that one.
     fn is_address_of(&self, mac: &str, from: IpAddr) -> bool {
+        let now = Timestamp::now();
+        let is_held = |lease: &Lease| lease.mac == mac && lease.state == "bound" && lease.expires > now;
+        // Nearly always; without it every boot would look at all leases.
+        if self.machines.store().get::<Lease>(SCOPE, &from.to_string()).is_some_and(|l| is_held(&l.value)) {
+            return true;
+        }
         let machine = self.machines.by_mac(mac);
         let nics = machine.iter().flat_map(|machine| &machine.value.nics).filter(|nic| nic.mac == mac);
         let links = nics.flat_map(|nic| &nic.links).filter_map(|link| link.ip);
         let leases = self.machines.store().list::<Lease>(SCOPE);
-        let now = Timestamp::now();
-        let dynamic =
-            leases.iter().map(|l| &l.value).filter(|l| l.mac == mac && l.state == "bound" && l.expires > now);
+        let dynamic = leases.iter().map(|lease| &lease.value).filter(|lease| is_held(lease));
         let mut given = links.chain(dynamic.map(|lease| lease.ip)).peekable();
         given.peek().is_none() || given.any(|ip| IpAddr::V4(ip) == from)
     }

@@ -1,7 +1,6 @@
 //! The one way to read and change machines.
 
 use std::{
-    collections::HashSet,
     net::IpAddr,
     sync::{
         Arc,
@@ -239,12 +238,9 @@ pub fn next_id<T: Document>(store: &Store, number: impl Fn(&T) -> u64) -> u64 {
 
 /// A free system id.
 pub fn pick_id(store: &Store) -> String {
-    let machines = store.list::<Machine>(SCOPE);
-    let mut taken: HashSet<String> = machines.iter().map(|machine| machine.id.clone()).collect();
-    taken.extend(store.list::<Device>(SCOPE).iter().map(|device| device.id.clone()));
     loop {
         let id = secrets::random_id(ID_ALPHABET, 6);
-        if !taken.contains(&id) {
+        if store.get::<Machine>(SCOPE, &id).is_none() && store.get::<Device>(SCOPE, &id).is_none() {
             return id;
         }
     }

@@ -19,6 +19,10 @@ use crate::{config, figures::Figures};
 
 /// How soon the configured BMCs are asked for their systems again when a UUID is not found.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// How soon one that answered is asked again: what it manages seldom changes.
+const ANSWERED_AGAIN: Duration = Duration::from_mins(1);
+/// Longest time that a question may take, with its wait for a place.
+const ASKING: Duration = Duration::from_mins(10);
 
 /// The BMCs that a region knows; cheap to clone.
 #[derive(Clone)]
@@ -33,6 +37,8 @@ pub struct Bmcs {
 struct Candidate {
     config: config::Bmc,
     ca: Option<Vec<u8>>,
+    /// Not before then is it asked for its systems.
+    next: Mutex<Option<Instant>>,
 }
 
 impl Bmcs {
@@ -42,7 +48,7 @@ impl Bmcs {
             .iter()
             .map(|config| {
                 let ca = config.ca_file.as_ref().map(std::fs::read).transpose()?;
-                Ok(Arc::new(Candidate { config: config.clone(), ca }))
+                Ok(Arc::new(Candidate { config: config.clone(), ca, next: Mutex::default() }))
             })
             .collect::<std::io::Result<_>>()?;
         let (asked, found, turns) = Default::default();
@@ -68,16 +74,21 @@ impl Bmcs {
         }
         // Each on its own, and to its end: one that hangs keeps nobody from finding the others.
         let (tell, mut told) = mpsc::unbounded_channel();
-        for candidate in self.candidates.iter() {
-            let (candidate, found, tell) = (candidate.clone(), self.found.clone(), tell.clone());
-            let (turns, figures) = (self.turns.clone(), self.figures.clone());
+        for candidate in self.candidates.iter().filter(|candidate| candidate.is_due()) {
+            let (bmcs, candidate, tell) = (self.clone(), candidate.clone(), tell.clone());
             tokio::spawn(async move {
-                let systems = figures.bmc("systems", candidate.systems());
-                match turns.take_if_free(&candidate.config.address, systems).await {
-                    Some(Ok(systems)) => found.lock().unwrap_or_else(PoisonError::into_inner).extend(systems),
-                    Some(Err(error)) => tracing::warn!(%error, "BMC not asked for its systems"),
+                let systems = bmcs.figures.bmc("systems", candidate.systems());
+                match bmcs.turns.take_if_free(&candidate.config.address, systems).await {
+                    Some(Ok(systems)) => {
+                        bmcs.found.lock().unwrap_or_else(PoisonError::into_inner).extend(systems);
+                        candidate.ask_after(ANSWERED_AGAIN);
+                    }
+                    Some(Err(error)) => {
+                        tracing::warn!(%error, "BMC not asked for its systems");
+                        candidate.ask_after(Duration::ZERO);
+                    }
                     // Somebody else is at it, or it rests after a failure: another time.
-                    None => {}
+                    None => candidate.ask_after(Duration::ZERO),
                 }
                 let _ = tell.send(());
             });
@@ -112,6 +123,21 @@ impl Bmcs {
 }
 
 impl Candidate {
+    /// Whether it is to be asked now; if so, it counts as being asked until [`Candidate::ask_after`].
+    fn is_due(&self) -> bool {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let due = next.is_none_or(|next| next <= now);
+        if due {
+            *next = Some(now + ASKING);
+        }
+        due
+    }
+
+    fn ask_after(&self, pause: Duration) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + pause);
+    }
+
     async fn systems(&self) -> Result<Vec<(String, Power)>, PowerError> {
         let config = &self.config;
         let service =
