@@ -51,7 +51,10 @@ async fn a_test_that_fails_keeps_a_machine_from_becoming_ready() {
     client.test(&id, &Scripts::default()).await.unwrap();
     site.reaches(&id, Status::FailedTesting).await;
     node.change(|seen| seen.ends.clear());
-    client.test(&id, &Scripts { testing: vec!["bessemer-memory".to_owned()], ..Scripts::default() }).await.unwrap();
+    client
+        .test(&id, &Scripts { testing: vec!["bessemer-memory".to_owned()], ..Scripts::default() })
+        .await
+        .unwrap();
     let machine = site.reaches(&id, Status::Ready).await;
     assert_eq!(machine.error_description, "");
     assert_eq!(summary(&newest(&site, &id, "Testing").await), ["bessemer-memory Passed"]);
