@@ -334,9 +334,10 @@ impl Site {
             && let Ok(status) = lab.status().await
         {
             lab.shutdown().await?;
-            let process = PathBuf::from(format!("/proc/{}", status.pid));
+            // One that has ended has no command line, also where nobody has asked yet how it ended.
+            let line = PathBuf::from(format!("/proc/{}/cmdline", status.pid));
             let deadline = Instant::now() + START_LIMIT;
-            while process.exists() && Instant::now() < deadline {
+            while fs::read(&line).is_ok_and(|line| !line.is_empty()) && Instant::now() < deadline {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         }
