@@ -149,7 +149,12 @@ fn task(seen: &Observed<'_>, now: Timestamp, what: &str) -> Step {
 
 /// Off, confirmed, and on again; where no BMC is known, the agent does it.
 fn restart_from_disk(seen: &Observed<'_>, now: Timestamp) -> Step {
-    match (seen.bmc, seen.flow.done) {
+    let started = match seen.bmc {
+        // What the agent says meanwhile does not count: it is being switched off.
+        Bmc::Known => seen.flow.done.filter(|done| seen.flow.powered == Some(*done)),
+        Bmc::Manual | Bmc::OnOnly => seen.flow.done,
+    };
+    match (seen.bmc, started) {
         (_, Some(_)) => Step::Move(seen.next),
         (Bmc::Manual | Bmc::OnOnly, None) => wait(
             "waiting for the agent to restart the machine",
@@ -361,10 +366,11 @@ mod tests {
         let mut flow = Flow::start(at(0));
         let step = |flow: &Flow, power| plan(&seen(Status::ExitingRescueMode, flow, Some(power)), at(10));
         assert_eq!(step(&flow, Power::On), Step::PowerOff);
-        flow.powered = Some(at(1));
+        flow.powered = Some(at(2));
+        flow.done = Some(at(1)); // its agent has left, which says nothing of its power
         assert!(matches!(step(&flow, Power::On), Step::ConfirmOff { .. }));
         assert_eq!(step(&flow, Power::Off), Step::PowerOn);
-        flow.done = Some(at(2));
+        (flow.powered, flow.done) = (Some(at(3)), Some(at(3)));
         assert_eq!(step(&flow, Power::On), Step::Move(Status::Deployed));
     }
 }
