@@ -442,7 +442,7 @@ impl crate::Machines {
     pub fn scripts(&self) -> Vec<(String, Script)> {
         let kept = self.store().list::<Script>(SCOPE);
         scripts::built_in()
-            .map(|(name, script)| (name.to_owned(), script))
+            .map(|(name, script)| (name.to_owned(), script.clone()))
             .chain(kept.iter().map(|script| (script.id.clone(), script.value.clone())))
             .collect()
     }
@@ -471,7 +471,7 @@ mod tests {
     }
 
     fn known() -> Vec<(String, Script)> {
-        scripts::built_in().map(|(name, script)| (name.to_owned(), script)).collect()
+        scripts::built_in().map(|(name, script)| (name.to_owned(), script.clone())).collect()
     }
 
     fn names(machine: &Machine, stage: Stage) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! What comes with a region: what the agent does itself, and texts.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -21,15 +23,17 @@ const TEXTS: [(&str, &str); 3] = [
     ("memtester", include_str!("built_in/memtester.sh")),
 ];
 
-/// The scripts that come with a region, by name. Those that the agent does itself have no text.
-pub fn built_in() -> impl Iterator<Item = (&'static str, Script)> {
-    let own = carried();
-    let texts = (101..).zip(TEXTS).map(|(number, (name, text))| {
-        // Tests see to it that each says what it is.
-        let said = metadata::parse(text).unwrap_or_default();
-        (name, Script::new(number, &said, revision("Comes with the region", text)))
+/// The scripts that come with a region, by name, read once. Those that the agent does itself have no text.
+pub fn built_in() -> impl Iterator<Item = (&'static str, &'static Script)> {
+    static ALL: LazyLock<Vec<(&str, Script)>> = LazyLock::new(|| {
+        let texts = (101..).zip(TEXTS).map(|(number, (name, text))| {
+            // Tests see to it that each says what it is.
+            let said = metadata::parse(text).unwrap_or_default();
+            (name, Script::new(number, &said, revision("Comes with the region", text)))
+        });
+        carried().chain(texts).collect()
     });
-    own.chain(texts)
+    ALL.iter().map(|(name, script)| (*name, script))
 }
 
 fn revision(comment: &str, text: &str) -> Revision {
